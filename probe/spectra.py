@@ -1,0 +1,183 @@
+"""Two-point statistics and responses in Fourier space.
+
+f(k) = h^D sum_x f(x) exp(-i k.x) and P(k) = <|f(k)|^2>/V, in units L^D times the field's units squared; a vector field's
+power is the sum over its components. Shells, their edges and the counting of modes are those of `probe.grid`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import EllipsisType
+
+import torch
+from torch import Tensor
+
+from probe.grid import Grid
+
+
+@dataclass(frozen=True)
+class TwoPoint:
+    """Spectra of a pair of fields, shell by shell: (batch, shells), float64, in unit^2 L^D.
+
+    Attributes
+    ----------
+    power_a, power_b, cross : Tensor
+        P_a, P_b and Re P_ab.
+    error : Tensor
+        Power of the difference a - b, from the difference field: never by cancellation.
+    residual : Tensor
+        Power of a - (P_ab / P_b) b, of which 1 - r^2 = residual / P_a.
+    """
+
+    power_a: Tensor
+    power_b: Tensor
+    cross: Tensor
+    error: Tensor
+    residual: Tensor
+
+
+def fourier(values: Tensor, grid: Grid) -> Tensor:
+    """rfftn over the grid axes, without any factor."""
+    return torch.fft.rfftn(values, dim=grid.axes)
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """Re(a conj b), by multiplying interleaved reals: no complex temporary."""
+    return (torch.view_as_real(a) * torch.view_as_real(b)).sum(-1)
+
+
+def _shell_mean(squared: Tensor, grid: Grid) -> Tensor:
+    """Mean over each shell of the plain transform's squares, summed over channels, as a power spectrum."""
+    shells = grid.shells(squared.device)
+    return shells.sum(squared.sum(1), grid) / shells.modes * (grid.volume / grid.size**2)
+
+
+def power(values: Tensor, grid: Grid) -> Tensor:
+    """Power spectrum.
+
+    Parameters
+    ----------
+    values : Tensor, (batch, channel, *grid.shape)
+        Channels are the components of one quantity: their powers add.
+
+    Returns
+    -------
+    Tensor, (batch, shells), float64
+    """
+    modes = fourier(values, grid)
+    return _shell_mean(_product(modes, modes), grid)
+
+
+def cross_power(a: Tensor, b: Tensor, grid: Grid) -> Tensor:
+    """Real part of the cross power spectrum of two fields: (batch, shells), float64."""
+    return _shell_mean(_product(fourier(a, grid), fourier(b, grid)), grid)
+
+
+def two_point(a: Tensor, b: Tensor, grid: Grid) -> TwoPoint:
+    """Power of each field, cross power, and the two that must not be found by cancellation."""
+    modes_a, modes_b = fourier(a, grid), fourier(b, grid)
+    power_a, power_b, cross = (
+        _shell_mean(_product(x, y), grid) for x, y in ((modes_a, modes_a), (modes_b, modes_b), (modes_a, modes_b))
+    )
+    difference = fourier(a - b, grid)
+    slope = torch.where(power_b > 0, cross / torch.where(power_b > 0, power_b, 1.0), 0.0)
+    left = modes_a - spread(slope, grid, modes_b.real.dtype)[:, None] * modes_b
+    return TwoPoint(
+        power_a, power_b, cross, _shell_mean(_product(difference, difference), grid), _shell_mean(_product(left, left), grid)
+    )
+
+
+def spread(per_shell: Tensor, grid: Grid, dtype: torch.dtype = torch.float64) -> Tensor:
+    """The value of each mode's shell, 0 outside all shells: (batch, shells) -> (batch, *half_shape)."""
+    padded = torch.cat([per_shell, torch.zeros_like(per_shell[:, :1])], 1).to(dtype)
+    return padded[:, grid.shells(per_shell.device).index].reshape(-1, *grid.half_shape)
+
+
+def longitudinal(modes: Tensor, grid: Grid) -> Tensor:
+    """khat.f(k) of a vector field's modes: (batch, D, *half_shape) -> (batch, *half_shape); zero at k = 0."""
+    dtype = modes.real.dtype
+    norm = grid.wavenumber(modes.device, dtype).clone()
+    norm[(0,) * grid.dimension] = 1
+    total = torch.zeros_like(modes[:, 0])
+    for axis, k in enumerate(grid.wavevectors(modes.device, dtype)):
+        total = total + k / norm * modes[:, axis]
+    return total
+
+
+def coefficients(values: Tensor, modes: Sequence[Sequence[int]], grid: Grid) -> Tensor:
+    """Complex amplitudes c_n such that the field holds Re[c_n exp(i k.x)]: A e^(i phi) for A cos(k.x + phi).
+
+    Parameters
+    ----------
+    values : Tensor, (batch, channel, *grid.shape)
+    modes : sequence of m integer modes n, taken modulo the grid; n = 0 and Nyquist stand for themselves alone.
+
+    Returns
+    -------
+    Tensor, (batch, channel, m), complex
+    """
+    transform = fourier(values, grid)
+    picked = []
+    for mode in modes:
+        index = [n % points for n, points in zip(mode, grid.shape, strict=True)]
+        conjugate = index[-1] > grid.shape[-1] // 2
+        if conjugate:
+            index = [-n % points for n, points in zip(index, grid.shape, strict=True)]
+        own = all((2 * n) % points == 0 for n, points in zip(mode, grid.shape, strict=True))
+        place: tuple[EllipsisType | int, ...] = (..., *index)
+        value = transform[place] * ((1 if own else 2) / grid.size)
+        picked.append(value.conj() if conjugate else value)
+    return torch.stack(picked, -1)
+
+
+def along(coefficient: Tensor, mode: Sequence[int], grid: Grid, is_vector: bool) -> tuple[Tensor, Tensor]:
+    """Longitudinal part of the amplitude at one mode, and the norm of what is transverse to it.
+
+    Parameters
+    ----------
+    coefficient : Tensor, (batch, channel), complex
+
+    Returns
+    -------
+    longitudinal : Tensor, (batch,), complex
+    transverse : Tensor, (batch,), real
+    """
+    if not is_vector:
+        return coefficient[:, 0], torch.zeros_like(coefficient[:, 0].real)
+    khat = grid.direction_of(mode, coefficient.device).to(coefficient.real.dtype)
+    parallel = (coefficient * khat).sum(1)
+    return parallel, (coefficient - parallel[:, None] * khat).abs().square().sum(1).sqrt()
+
+
+def ladder_mask(mode: Sequence[int], grid: Grid, stride: int = 1) -> Tensor:
+    """Modes that a periodic network of total stride s can answer the mode n with: m n + (N/s) j (mod N), m and j integers.
+
+    Returns
+    -------
+    Tensor, (*half_shape,), bool
+        With stride 1 the harmonics alone.
+    """
+    reduced = [points // stride for points in grid.shape]
+    flags = torch.zeros(reduced, dtype=torch.bool)
+    for m in range(math.lcm(*reduced)):
+        flags[tuple(m * n % points for n, points in zip(mode, reduced, strict=True))] = True
+    return flags[tuple(n % points for n, points in zip(grid.modes(), reduced, strict=True))]
+
+
+def modes_mask(modes: Sequence[Sequence[int]], grid: Grid) -> Tensor:
+    """True at the given modes and their opposites in the rfftn layout: (*half_shape,), bool."""
+    mask = torch.zeros(grid.half_shape, dtype=torch.bool)
+    for mode in modes:
+        for sign in (1, -1):
+            index = [(sign * n) % points for n, points in zip(mode, grid.shape, strict=True)]
+            if index[-1] < grid.half_shape[-1]:
+                mask[tuple(index)] = True
+    return mask
+
+
+def power_unit(unit: str, grid: Grid) -> str:
+    """Unit of a power spectrum: the field's squared, times L^D."""
+    volume = f"({grid.unit})^{grid.dimension}"
+    return f"({unit})^2 {volume}" if unit else volume
