@@ -1,0 +1,19 @@
+"""What is known about a model that its file does not say: grid, channels, truths, symmetries, data."""
+
+from probe.description.guess import guess_description, likely_channels
+from probe.description.parts import DataSource, Description, Symmetries, Truth, names_code
+from probe.description.reading import parse_description, read_description
+from probe.description.writing import write_description
+
+__all__ = [
+    "DataSource",
+    "Description",
+    "Symmetries",
+    "Truth",
+    "guess_description",
+    "likely_channels",
+    "names_code",
+    "parse_description",
+    "read_description",
+    "write_description",
+]

@@ -1,0 +1,61 @@
+"""Copies of a network: with its parameters shuffled, or in double precision."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+_Module = TypeVar("_Module", bound=nn.Module)
+_BatchNorm = nn.modules.batchnorm._BatchNorm
+
+
+def shuffled(network: _Module, seed: int, shape: tuple[int, ...]) -> _Module:
+    """A copy in which every parameter, raw and complex ones too, is permuted within its tensor.
+
+    Each tensor keeps its distribution and loses what it learned. The running statistics of batch normalisation belong to
+    the old weights: they are estimated again from four Gaussian inputs.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (channel, *grid) of an input.
+    """
+    twin = deepcopy(network)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
+            parameter.copy_(parameter.flatten()[order].view_as(parameter))
+        _estimate_statistics(twin, generator, shape)
+    return twin
+
+
+def _estimate_statistics(network: nn.Module, generator: torch.Generator, shape: tuple[int, ...]) -> None:
+    norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    if not norms:
+        return
+    network.eval()
+    kept = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum, norm.training = None, True  # None: the plain average over the four
+    like = next(network.parameters())
+    for _ in range(4):
+        network(torch.randn(1, *shape, generator=generator).to(like.device, like.dtype))
+    for norm, momentum in zip(norms, kept, strict=True):
+        norm.momentum, norm.training = momentum, False
+
+
+def double_copy(network: _Module) -> _Module:
+    """A copy with float64 and complex128 weights and buffers (`Module.double` leaves complex ones as they are)."""
+
+    def widen(tensor: Tensor) -> Tensor:
+        if tensor.is_complex():
+            return tensor.to(torch.complex128)
+        return tensor.double() if tensor.is_floating_point() else tensor
+
+    wide: _Module = deepcopy(network)._apply(widen)  # type: ignore[no-untyped-call]
+    return wide
