@@ -1,0 +1,216 @@
+"""What a model's answer is compared with: the simulator, the input itself, 2LPT, the best linear filter, the untrained twin.
+
+Each control is a FieldModel, so that every probe measures it by the very code that measures the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from probe import perturbation, spectra
+from probe.data import Pairs
+from probe.description import Description
+from probe.errors import InputError
+from probe.grid import Grid
+from probe.model import FieldModel
+
+ORDER = ("simulator", "identity", "lpt2", "linear_filter", "lpt2_filter", "untrained")
+
+
+@dataclass(frozen=True)
+class Control:
+    """A control: its model, and what it is in one sentence."""
+
+    model: FieldModel
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Absent:
+    """A control that does not apply, and why."""
+
+    reason: str
+
+
+def build(name: str, model: FieldModel, pairs: Pairs | None, seed: int) -> Control | Absent:
+    """One control for a model, by name.
+
+    Raises
+    ------
+    InputError
+        If there is no such control.
+    """
+    makers: dict[str, Callable[[], Control | Absent]] = {
+        "simulator": lambda: _simulator(model.description, model),
+        "identity": lambda: _identity(model.description, model),
+        "lpt2": lambda: _lpt2(model.description, model),
+        "linear_filter": lambda: _filtered(_identity(model.description, model), model, pairs, "the input itself"),
+        "lpt2_filter": lambda: _filtered(_lpt2(model.description, model), model, pairs, "2LPT"),
+        "untrained": lambda: _untrained(model, seed),
+    }
+    if name not in makers:
+        raise InputError(f"there is no control {name!r}; the controls are {', '.join(makers)}")
+    return makers[name]()
+
+
+def is_displacement(description: Description) -> bool:
+    """Whether it maps one displacement to one displacement under gravity, so that Zel'dovich and 2LPT apply."""
+    quantities = (*description.inputs, *description.outputs)
+    return (
+        description.truth.law == "gravity"
+        and len(quantities) == 2
+        and all(q.kind == "vector" and q.quantity == "displacement" for q in quantities)
+        and description.grid.boundary == "periodic"
+    )
+
+
+def _plain(network: Callable[[Tensor], Tensor], description: Description, like: FieldModel, name: str) -> FieldModel:
+    """A FieldModel of a function of physical values, on the model's device and in its precision."""
+
+    def bare(quantities: tuple) -> tuple:
+        return tuple(replace(q, shift=0.0, scale=1.0) for q in quantities)
+
+    physical = replace(description, inputs=bare(description.inputs), outputs=bare(description.outputs), name=name)
+    return FieldModel(network, physical, device=str(like.device), dtype=like.dtype)
+
+
+def _identity(description: Description, like: FieldModel) -> Control | Absent:
+    ins, outs = description.inputs, description.outputs
+    if [(q.kind, q.quantity, q.unit) for q in ins] != [(q.kind, q.quantity, q.unit) for q in outs]:
+        return Absent("the output is not of the input's quantities")
+    growth = description.truth.growth_ratio
+    network = _plain(lambda values: growth * values, description, like, "identity")
+    if is_displacement(description):
+        return Control(network, f"the Zel'dovich approximation: the input times D(out)/D(in) = {growth:g}")
+    return Control(network, "the input itself")
+
+
+def _lpt2(description: Description, like: FieldModel) -> Control | Absent:
+    if not is_displacement(description):
+        return Absent("2LPT needs a displacement in, a displacement out and law = 'gravity' on a periodic grid")
+    growth, omega_m, grid = description.truth.growth_ratio, description.truth.omega_m or 1.0, description.grid
+
+    def second_order_added(psi: Tensor) -> Tensor:
+        own = replace(grid, shape=tuple(psi.shape[2:]), box=_box_of(psi, grid))
+        delta = -perturbation.divergence(psi.double(), own)
+        return growth * psi + growth**2 * perturbation.second_order(delta, own, omega_m).to(psi.dtype)
+
+    return Control(
+        _plain(second_order_added, description, like, "lpt2"), f"second-order Lagrangian perturbation theory, Omega_m = {omega_m:g}"
+    )
+
+
+def _box_of(values: Tensor, grid: Grid) -> tuple[float, ...]:
+    """The box of a larger or smaller grid of the same spacing."""
+    return tuple(h * n for h, n in zip(grid.spacing, values.shape[2:], strict=True))
+
+
+def _filtered(base: Control | Absent, model: FieldModel, pairs: Pairs | None, of: str) -> Control | Absent:
+    if isinstance(base, Absent):
+        return base
+    if pairs is None:
+        return Absent("a best linear filter is fitted on pairs of input and truth, and there are none")
+    if len(model.description.outputs) != 1 or model.grid.boundary != "periodic":
+        return Absent("the best linear filter is written for one quantity on a periodic grid")
+    grid, width = model.grid, _band_count(model.grid)
+    gain = fit_filter(base.model, pairs)
+
+    def filtered(values: Tensor) -> Tensor:
+        answer = base.model.function(values)
+        own = replace(grid, shape=tuple(values.shape[2:]), box=_box_of(values, grid))
+        band = _bands(own, values.device, grid.fundamental).clamp_max(width - 1)
+        modes = spectra.fourier(answer, own) * gain.to(values.device, values.dtype)[band]
+        return torch.fft.irfftn(modes, s=own.shape, dim=own.axes)
+
+    sentence = f"the best linear filter H(k) of {of}: {width} numbers, fitted on these {len(pairs)} pairs"
+    return Control(_plain(filtered, model.description, model, "linear filter"), sentence)
+
+
+def fit_filter(base: FieldModel, pairs: Pairs) -> Tensor:
+    """H(k) = P_{base,true} / P_base over the pairs, in bands of width k_F out to the corner of k-space: (bands,), float64.
+
+    It minimises the error power of every band among all H(k) constant on it.
+    """
+    grid = base.grid
+    band = _bands(grid, "cpu", grid.fundamental).flatten()
+    cross, auto = torch.zeros(2, _band_count(grid), dtype=torch.float64)
+    for given, truth in pairs:
+        a, b = spectra.fourier(base(given).values.cpu().double(), grid), spectra.fourier(truth.values.double(), grid)
+        weight = grid.hermitian_weight()
+        cross.index_add_(0, band, ((a * b.conj()).real.sum((0, 1)) * weight).flatten())
+        auto.index_add_(0, band, (a.abs().square().sum((0, 1)) * weight).flatten())
+    return torch.where(auto > 0, cross / auto.clamp_min(1e-300), torch.ones_like(auto))
+
+
+def _bands(grid: Grid, device: torch.device | str, width: float) -> Tensor:
+    return torch.floor(grid.wavenumber(device) / width + 0.5 + 1e-9).long()
+
+
+def _band_count(grid: Grid) -> int:
+    return int(_bands(grid, "cpu", grid.fundamental).max()) + 1
+
+
+def _untrained(model: FieldModel, seed: int) -> Control | Absent:
+    twin = model.untrained_twin(seed)
+    if twin is None:
+        return Absent("a bare callable has no weights to draw again")
+    return Control(twin[0], f"the same architecture, {twin[1]} under seed {seed}")
+
+
+def _simulator(description: Description, like: FieldModel) -> Control | Absent:
+    if not description.truth.answers:
+        return Absent("the model ships no answers of its simulator")
+    path = Path(description.source).parent / description.truth.answers
+    try:
+        stored = np.load(path, allow_pickle=False)
+        given, answers = (torch.from_numpy(stored[key]) for key in ("input", "output"))
+        channels = (description.channels_in, description.channels_out)
+        for array, width in zip((given, answers), channels, strict=True):
+            if array.shape != (len(given), width, *description.grid.shape):
+                raise ValueError(f"one has the shape {tuple(array.shape)}")
+    except (OSError, ValueError, KeyError, IndexError, BadZipFile) as fault:
+        raise InputError(f"{path} should hold the simulator's answers as arrays `input` and `output` ({fault})") from None
+    lookup = _plain(Answers(given, answers, description.grid), description, like, "simulator")
+    lookup.may_be_missing = True
+    return Control(lookup, f"the simulator's own answers to {len(given)} made inputs, where they were run; elsewhere it is silent")
+
+
+class Answers:
+    """Stored answers as a function: an input that was run, up to a shift by whole cells, gets its answer; any other NaN.
+
+    Parameters
+    ----------
+    given, answers : Tensor, (n, channel, *grid.shape)
+    """
+
+    tolerance = 1e-4
+
+    def __init__(self, given: Tensor, answers: Tensor, grid: Grid) -> None:
+        self.given, self.answers, self.grid = given.double(), answers.double(), grid
+        self.modes = spectra.fourier(self.given, grid)
+        # The power of every mode does not move with the field: it finds the candidates without trying shifts.
+        self.signature = self.modes.abs().square().sum(1).flatten(1)
+
+    def __call__(self, values: Tensor) -> Tensor:
+        return torch.stack([self._one(sample.double().cpu()) for sample in values]).to(values)
+
+    def _one(self, sample: Tensor) -> Tensor:
+        if sample.shape != self.given.shape[1:]:
+            return sample.new_full((self.answers.shape[1], *sample.shape[1:]), torch.nan)
+        modes = spectra.fourier(sample, self.grid)
+        signature = modes.abs().square().sum(0).flatten()
+        far = (self.signature - signature).norm(dim=1) > 4 * self.tolerance * signature.norm()
+        for index in torch.nonzero(~far).flatten().tolist():
+            correlation = torch.fft.irfftn((modes * self.modes[index].conj()).sum(0), s=self.grid.shape)
+            shift = np.unravel_index(int(correlation.argmax()), self.grid.shape)
+            moved = torch.roll(self.given[index], [int(s) for s in shift], self.grid.axes)
+            if (moved - sample).norm() <= self.tolerance * sample.norm():
+                return torch.roll(self.answers[index], [int(s) for s in shift], self.grid.axes)
+        return torch.full_like(self.answers[0], torch.nan)

@@ -1,0 +1,217 @@
+"""Runs probes on a model and its controls, stores each result as it comes, resumes."""
+
+from __future__ import annotations
+
+import math
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+import xarray as xr
+
+from probe import controls as controls_room
+from probe import store
+from probe.contract import Effort, Probe, Result
+from probe.data import Pairs, open_pairs
+from probe.errors import InputError
+from probe.fields import Field
+from probe.model import FieldModel
+from probe.runner import document
+from probe.runner.subject import CountingSubject, LocalSubject
+
+
+class Progress(Protocol):
+    """Told what goes on; the command line draws it."""
+
+    def cost(self, passes: int, seconds: float) -> None:
+        """Before long work: how many passes of the model, about how long."""
+
+    def begin(self, probe: str, subject: str, passes: int) -> None:
+        """A probe starts on a subject."""
+
+    def advance(self, passes: int) -> None:
+        """Some passes are done."""
+
+    def end(self, result: Result) -> None:
+        """A probe is done."""
+
+
+class Silent:
+    """A Progress that says nothing."""
+
+    def cost(self, passes: int, seconds: float) -> None:
+        """Nothing."""
+
+    def begin(self, probe: str, subject: str, passes: int) -> None:
+        """Nothing."""
+
+    def advance(self, passes: int) -> None:
+        """Nothing."""
+
+    def end(self, result: Result) -> None:
+        """Nothing."""
+
+
+@dataclass
+class Plan:
+    """Everything a run needs to know; see `run` for the meaning."""
+
+    probes: list[Probe]
+    model: FieldModel
+    pairs: Pairs | None
+    effort: Effort = "default"
+    seed: int = 0
+    wanted_controls: Sequence[str] = controls_room.ORDER
+    folder: Path | None = None
+    command: str = ""
+    progress: Progress = field(default_factory=Silent)
+    shared: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+    def subject(self, kind: type[LocalSubject], name: str, model: FieldModel, probe: Probe) -> LocalSubject:
+        """The subject a probe is handed."""
+        kept = self.shared if kind is LocalSubject else {}
+        return kind(name, model, self.pairs, self.effort, self.seed, probe.name(), kept)
+
+    def recipe(self, probe: Probe, subject: str) -> str:
+        """What one measurement depends on, hashed; where it agrees, a stored measurement is used again."""
+        model = self.model
+        depends = {
+            "probe": [probe.name(), probe.version, probe.settings("measurement")],
+            "subject": subject,
+            "model": [model.sha256, model.description.fingerprint()],
+            "data": self.pairs.fingerprint() if self.pairs else None,
+            "run": [self.seed, self.effort, str(model.dtype), model.device.type],
+        }
+        return document.digest(depends)
+
+
+def make_pairs(model: FieldModel, data: str | Path | None) -> Pairs | None:
+    """Pairs from a folder given, else from the folder the description names, else none."""
+    described = model.description
+    if data is None and not described.data.path:
+        return None
+    folder = Path(data) if data is not None else Path(described.source).parent / described.data.path
+    return open_pairs(folder, described)
+
+
+def execute(plan: Plan, resume: bool = False, overwrite: bool = False) -> tuple[dict[str, Result], dict[str, Any]]:
+    """Measure, judge and store every probe of a plan.
+
+    Returns
+    -------
+    results : dict of str to Result
+    document : dict
+        What run.json holds.
+
+    Raises
+    ------
+    InputError
+        If the run could not start. A probe that crashes ends in `error` and the others go on.
+    """
+    if plan.folder is not None:
+        store.prepare(plan.folder, resume, overwrite)
+    built = {name: controls_room.build(name, plan.model, plan.pairs, plan.seed) for name in plan.wanted_controls}
+    present = {name: c for name, c in built.items() if isinstance(c, controls_room.Control)}
+    head = document.head(plan.model, plan.pairs, plan.seed, plan.effort, plan.command)
+    head["controls"] = {name: c.sentence for name, c in present.items()}
+    head["not_controls"] = {name: c.reason for name, c in built.items() if isinstance(c, controls_room.Absent)}
+    results: dict[str, Result] = {}
+    counts = {probe.name(): _rehearse(plan, probe) for probe in plan.probes}
+    # The untrained twin takes as long as the model; the other controls next to nothing.
+    passes = sum(counts[p.name()] * (2 if "untrained" in present and "untrained" in p.controls else 1) for p in plan.probes)
+    plan.progress.cost(passes, passes * _seconds_a_pass(plan.model))
+    started = time.monotonic()
+    for probe in plan.probes:
+        result = _one(plan, probe, present, counts[probe.name()], resume)
+        results[probe.name()] = result
+        head["probes"].append(document.entry(result))
+        head["seconds"] = time.monotonic() - started
+        head["complete"] = len(results) == len(plan.probes)
+        if plan.folder is not None:
+            store.write_document(plan.folder, head)
+        plan.progress.end(result)
+    return results, head
+
+
+def _one(plan: Plan, probe: Probe, present: Mapping[str, controls_room.Control], passes: int, resume: bool) -> Result:
+    """One probe on the model and the controls it wants; a crash is kept in the result."""
+    started, before = time.monotonic(), plan.model.passes
+    result = Result(probe)
+    try:
+        result.reason = probe.applies(plan.subject(LocalSubject, "model", plan.model, probe))
+        if not result.reason:
+            stored = store.read_measured(plan.folder, probe.name()) if resume and plan.folder else {}
+            models = {"model": plan.model, **{n: present[n].model for n in probe.controls if n in present}}
+            for name, model in models.items():
+                result.measured[name] = _measure(plan, probe, name, model, stored.get(name), passes)
+            if plan.folder is not None:
+                store.write_measured(plan.folder, probe.name(), result.measured)
+            judge(result)
+    except InputError as fault:
+        result.reason = result.failure = str(fault)
+    except Exception as fault:
+        result.reason, result.failure = f"{type(fault).__name__}: {fault}", traceback.format_exc()
+    result.passes, result.seconds = plan.model.passes - before, time.monotonic() - started
+    return result
+
+
+def _measure(plan: Plan, probe: Probe, name: str, model: FieldModel, stored: xr.Dataset | None, passes: int) -> xr.Dataset:
+    recipe = plan.recipe(probe, name)
+    if stored is not None and stored.attrs.get("recipe") == recipe:
+        return stored
+    subject = plan.subject(LocalSubject, name, model, probe)
+    subject.advance = plan.progress.advance
+    plan.progress.begin(probe.name(), name, passes)
+    return probe.measure(subject).assign_attrs(recipe=recipe)
+
+
+def judge(result: Result) -> None:
+    """Fill in the checks from what was measured, and each control's verdicts as if it were the model."""
+    result.checks = result.probe.judge(result.measured)
+    for name in result.measured:
+        if name not in ("model", "simulator"):
+            in_its_place = {**result.measured, "model": result.measured[name], "judged": result.measured["model"]}
+            checks = result.probe.judge(in_its_place)
+            result.control_verdicts[name] = {check.name: check.verdict for check in checks}
+
+
+def _rehearse(plan: Plan, probe: Probe) -> int:
+    """Passes of the model that a probe will take: its measurement is run on a function that answers zeros at once."""
+    width = sum(q.width(plan.model.grid) for q in plan.model.description.outputs)
+
+    def zeros(values: torch.Tensor) -> torch.Tensor:
+        return values.new_zeros(len(values), width, *values.shape[2:])
+
+    silent = FieldModel(zeros, plan.model.description, device=str(plan.model.device), dtype=plan.model.dtype)
+    subject = plan.subject(CountingSubject, "rehearsal", silent, probe)
+    assert isinstance(subject, CountingSubject)
+    try:
+        if not probe.applies(subject):
+            probe.measure(subject)
+    except Exception:
+        # What is wrong will be said when the probe is really run; a rehearsal only counts.
+        return subject.passes
+    return subject.passes
+
+
+def _seconds_a_pass(model: FieldModel) -> float:
+    """Seconds of one forward pass, the second of two (the first warms up); nan for a model that cannot make one."""
+    described = model.description
+    noise = torch.randn(1, described.channels_in, *described.grid.shape, generator=torch.Generator().manual_seed(0))
+    field = Field(noise * (described.inputs[0].rms or 1.0), described.grid, described.inputs)
+    before, seconds = model.passes, math.nan
+    try:
+        for _ in range(2):
+            started = time.monotonic()
+            model(field)
+            seconds = time.monotonic() - started
+    except InputError:
+        # The probes will meet it too, and each say so in its result.
+        return math.nan
+    finally:
+        model.passes = before
+    return seconds
