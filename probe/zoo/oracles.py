@@ -1,0 +1,79 @@
+"""Models whose every answer is known in closed form: what the probes are held to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from probe.description import Description, Symmetries, Truth
+from probe.fields import Quantity
+from probe.grid import Grid
+from probe.model import FieldModel
+from probe.perturbation import divergence, second_order
+
+PSI = Quantity("psi", "vector", "displacement", "Mpc/h", rms=3.0)
+
+
+class Filter(nn.Module):
+    """A linear operator H(k): each mode of each channel times a number, real or complex.
+
+    Parameters
+    ----------
+    gain : callable
+        (grid, wavevectors of the rfftn layout) -> H, broadcasting over the modes.
+    """
+
+    def __init__(self, gain: Callable[[Grid], Tensor], grid: Grid) -> None:
+        super().__init__()
+        self.grid = grid
+        self.register_buffer("gain", gain(grid))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(batch, channel, *grid.shape) -> the same."""
+        modes = torch.fft.rfftn(values, dim=self.grid.axes) * self.gain.to(values.dtype.to_complex())  # type: ignore[operator]
+        return torch.fft.irfftn(modes, s=self.grid.shape, dim=self.grid.axes)
+
+
+class SecondOrder(nn.Module):
+    """2LPT: psi in, psi1 + psi2 out."""
+
+    def __init__(self, grid: Grid, omega_m: float = 1.0) -> None:
+        super().__init__()
+        self.grid, self.omega_m = grid, omega_m
+
+    def forward(self, psi: Tensor) -> Tensor:
+        """(batch, D, *grid.shape) -> the same."""
+        return psi + second_order(-divergence(psi, self.grid), self.grid, self.omega_m)
+
+
+def gaussian_gain(radius: float) -> Callable[[Grid], Tensor]:
+    """H(k) = exp(-k^2 R^2 / 2), R in the grid's unit."""
+    return lambda grid: torch.exp(-0.5 * (grid.wavenumber() * radius) ** 2)
+
+
+def displacement_model(network: nn.Module, grid: Grid, name: str) -> FieldModel:
+    """A network on displacements under gravity, in float64, that declares the symmetries of empty space."""
+    axes = ("x", "y", "z")[: grid.dimension]
+    description = Description(
+        grid, (PSI,), (PSI,), name=name, truth=Truth("gravity"), symmetries=Symmetries(axes, "full", True, declared=True)
+    )
+    return FieldModel(network.double(), description, dtype=torch.float64)
+
+
+def scalar_model(network: nn.Module, grid: Grid, name: str) -> FieldModel:
+    """The same on one scalar without a law."""
+    plain = Quantity("field", "scalar", rms=1.0)
+    described = displacement_model(network, grid, name).description
+    description = replace(described, inputs=(plain,), outputs=(plain,), truth=Truth())
+    return FieldModel(network, description, dtype=torch.float64)
+
+
+GRID = Grid.cubic(16, 64.0, unit="Mpc/h")
+MODELS: dict[str, Callable[[], FieldModel]] = {
+    "oracle/identity": lambda: displacement_model(nn.Identity(), GRID, "oracle/identity"),
+    "oracle/gaussian_filter": lambda: displacement_model(Filter(gaussian_gain(4.0), GRID), GRID, "oracle/gaussian_filter"),
+    "oracle/lpt2": lambda: displacement_model(SecondOrder(GRID), GRID, "oracle/lpt2"),
+}
