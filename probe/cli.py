@@ -96,8 +96,6 @@ def run(
     if options["dry_run"]:
         _say_plan(subject, [p.name() for p in asked], options, folder)
         return
-    for guess in subject.description.guessed:
-        click.echo(f"guessed: {guess}", err=True)
     names = options["controls"] if options["controls"] in ("all", "none") else options["controls"].split(",")
     with _progress(debug) as progress:
         done = interface.run(
@@ -160,7 +158,17 @@ def inspect(model: str, trust_pickle: bool) -> None:
     """What a checkpoint holds, found out without running anything of it."""
     from probe.loading import inspect_checkpoint
 
-    click.echo(str(inspect_checkpoint(model)))
+    found = inspect_checkpoint(model)
+    click.echo(f"{found.path}: {found.format}, {found.size} bytes, sha256 {found.sha256[:16]}...")
+    width = max((len(tensor.name) for tensor in found.tensors), default=0)
+    for tensor in found.tensors:
+        click.echo(f"  {tensor.name:<{width}}  {'x'.join(map(str, tensor.shape)) or 'one number'}  {tensor.dtype}")
+    click.echo(f"{len(found.tensors)} tensors, {found.numbers} numbers")
+    if found.dimension:
+        click.echo(f"likely {found.dimension}-dimensional, {found.channels_in} channels in and {found.channels_out} out")
+    for lack in found.missing:
+        click.echo(f"missing: {lack}")
+    click.echo(f"next: {found.next_command}")
 
 
 @main.command()

@@ -167,7 +167,7 @@ def _untrained(model: FieldModel, seed: int) -> Control | Absent:
 def _simulator(description: Description, like: FieldModel) -> Control | Absent:
     if not description.truth.answers:
         return Absent("the model ships no answers of its simulator")
-    path = Path(description.source).parent / description.truth.answers
+    path = answers_path(description)
     try:
         stored = np.load(path, allow_pickle=False)
         given, answers = (torch.from_numpy(stored[key]) for key in ("input", "output"))
@@ -180,6 +180,11 @@ def _simulator(description: Description, like: FieldModel) -> Control | Absent:
     lookup = _plain(Answers(given, answers, description.grid), description, like, "simulator")
     lookup.may_be_missing = True
     return Control(lookup, f"the simulator's own answers to {len(given)} made inputs, where they were run; elsewhere it is silent")
+
+
+def answers_path(description: Description) -> Path:
+    """Where the simulator's answers lie: beside the description."""
+    return Path(description.source).parent / description.truth.answers
 
 
 class Answers:

@@ -160,6 +160,16 @@ def legend(axes: Axes, **keywords: Any) -> None:
             axes.legend(**{"handlelength": 2.6, "labelspacing": 0.35, "borderaxespad": 0.3} | keywords)
 
 
+def logarithmic(axes: Axes) -> None:
+    """A logarithmic x axis with ticks at 1, 2 and 5, in plain numbers: spectra span a decade or two."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda k, _: f"{k:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
 def band(axes: Axes, x: ndarray, low: ndarray, high: ndarray, subject: str) -> None:
     """Shade the interval of a subject's curve; points whose interval is unbounded are left out, since they have no edge."""
     finite = np.isfinite(low) & np.isfinite(high)

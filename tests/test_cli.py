@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import signal
 import subprocess
 import sys
 import time
@@ -11,9 +12,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import xarray as xr
 from click.testing import CliRunner
 
 import probe
+from probe import store
 from probe.cli import main
 
 NETWORK = """
@@ -189,7 +192,7 @@ def test_bad_input_gets_its_one_sentence_and_exit_status_two(place, what):
 
 def test_inspect_tells_what_a_file_holds_and_runs_nothing(place):
     status, out, _ = call("inspect", "ckpt.pt")
-    assert status == 0 and "conv.weight" in out
+    assert status == 0 and "conv.weight  1x1x3x3  float32" in out and "next: probe run" in out
     Path("evil.pt").write_bytes(pickle.dumps(Payload()))
     call("inspect", "evil.pt")
     assert not Path("executed").exists()
@@ -226,3 +229,24 @@ def test_asking_what_there_is_takes_less_than_a_third_of_a_second_more_than_bare
 
     bare = fastest([sys.executable, "-c", "pass"])
     assert fastest([sys.executable, "-m", "probe.cli", *command]) - bare < 0.3
+
+
+@pytest.mark.slow
+def test_a_run_that_is_interrupted_or_killed_is_resumed_to_the_same_numbers(tmp_path):
+    words = [sys.executable, "-m", "probe.cli", "run", "rotation", "phase", "transfer", "--model", "zoo:lpt2nbody"]
+    whole = tmp_path / "whole"
+    subprocess.run([*words, "--out", str(whole)], capture_output=True, check=False)
+    for how, expected in ((signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):
+        out = tmp_path / how.name
+        broken = subprocess.Popen([*words, "--out", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 240
+        while not (out / "rotation.nc").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        broken.send_signal(how)
+        assert broken.wait() == expected
+        assert not list(out.glob("*.html"))
+        subprocess.run([*words, "--out", str(out), "--resume"], capture_output=True, check=False)
+        for name in ("rotation", "phase", "transfer"):
+            again, unbroken = store.read_measured(out, name), store.read_measured(whole, name)
+            for subject, data in unbroken.items():
+                xr.testing.assert_identical(again[subject], data)

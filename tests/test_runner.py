@@ -80,6 +80,16 @@ def test_resume_asks_the_model_nothing_that_it_answered(tmp_path):
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_a_live_function_without_a_hash_is_asked_again(tmp_path):
+    def live():
+        made = model()
+        made.sha256 = ""
+        return made
+
+    run("phase", live(), out=tmp_path, controls="none")
+    assert run("phase", live(), out=tmp_path, controls="none", resume=True)["phase"].passes > 0
+
+
 @pytest.mark.parametrize("change", ["setting", "seed", "description"])
 def test_resume_measures_again_what_depends_on_something_else(tmp_path, change):
     run("phase", model(), out=tmp_path, controls="none")

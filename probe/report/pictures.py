@@ -85,5 +85,7 @@ def _slim(svg: str) -> str:
     """Without comments, metadata, the style sheet that would leak into the page, and digits that no screen shows."""
     svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<defs>\s*</defs>", "", svg)
+    # The page sets the family once; matplotlib repeats it for every digit of a tick.
+    svg = re.sub(r" font-family: [^;\"]*;", "", svg)
     svg = re.sub(r' (?:d|x|y|points|transform)="[^"]*"', lambda m: re.sub(r"(\.\d\d)\d+", r"\1", m[0]), svg)
     return re.sub(r">\s+<", "><", svg)

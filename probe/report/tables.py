@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 np = lazy.load("numpy")
 
-LARGEST = 1_500
+LARGEST = 700
 
 
 @dataclass(frozen=True)

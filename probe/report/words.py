@@ -10,6 +10,7 @@ CONTROLS = {
     "identity": "the identity",
     "lpt2": "2LPT",
     "linear_filter": "the best linear filter",
+    "lpt2_filter": "the best linear filter of 2LPT",
     "untrained": "the untrained twin",
 }
 SAID = {"fail": "failed", "inconclusive": "inconclusive", "pass": "passed"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 import traceback
@@ -9,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import uuid4
 
 import torch
 import xarray as xr
@@ -82,11 +84,18 @@ class Plan:
         depends = {
             "probe": [probe.name(), probe.version, probe.settings("measurement")],
             "subject": subject,
-            "model": [model.sha256, model.description.fingerprint()],
+            # A model without a hash (a live function) may have changed since: nothing stored is its own.
+            "model": [model.sha256 or uuid4().hex, model.description.fingerprint()],
+            "answers": _content(model) if subject == "simulator" else None,
             "data": self.pairs.fingerprint() if self.pairs else None,
             "run": [self.seed, self.effort, str(model.dtype), model.device.type],
         }
         return document.digest(depends)
+
+
+def _content(model: FieldModel) -> str:
+    """sha256 of the simulator's stored answers."""
+    return hashlib.sha256(controls_room.answers_path(model.description).read_bytes()).hexdigest()
 
 
 def make_pairs(model: FieldModel, data: str | Path | None) -> Pairs | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -60,7 +61,8 @@ def displacement_model(network: nn.Module, grid: Grid, name: str) -> FieldModel:
     description = Description(
         grid, (PSI,), (PSI,), name=name, truth=Truth("gravity"), symmetries=Symmetries(axes, "full", True, declared=True)
     )
-    return FieldModel(network.double(), description, dtype=torch.float64)
+    # What an oracle does follows from its name.
+    return FieldModel(network.double(), description, dtype=torch.float64, sha256=hashlib.sha256(name.encode()).hexdigest())
 
 
 def scalar_model(network: nn.Module, grid: Grid, name: str) -> FieldModel:
@@ -68,7 +70,7 @@ def scalar_model(network: nn.Module, grid: Grid, name: str) -> FieldModel:
     plain = Quantity("field", "scalar", rms=1.0)
     described = displacement_model(network, grid, name).description
     description = replace(described, inputs=(plain,), outputs=(plain,), truth=Truth())
-    return FieldModel(network, description, dtype=torch.float64)
+    return FieldModel(network, description, dtype=torch.float64, sha256=hashlib.sha256(f"scalar {name}".encode()).hexdigest())
 
 
 GRID = Grid.cubic(16, 64.0, unit="Mpc/h")

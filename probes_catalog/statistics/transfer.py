@@ -237,12 +237,13 @@ def _spectra_panel(measured: Measured) -> Panel:
             axes[0, column].plot(k, value, **_look(name, measured))
             if name == "model":
                 figures.band(axes[0, column], k.values, low, high, name)
-    axes[0, 0].set(yscale="log", xscale="log")
+    axes[0, 0].set_yscale("log")
     axes[0, 0].set_ylabel(figures.axis_label("P(k)", model.power_true.attrs["units"]))
     for column, (variable, label) in enumerate(labels.items(), 1):
-        axes[0, column].set(xscale="log", ylabel=label)
+        axes[0, column].set_ylabel(label)
         _focus(axes[0, column], [measured[n][variable].values[:, 0] for n in _shown(measured)])
     for panel in axes[0]:
+        figures.logarithmic(panel)
         panel.set_xlabel(figures.axis_label("k", k.attrs["units"]))
     figures.legend(axes[0, 0])
     ends = [(float(k[i]), *(float(model[v][i, 0]) for v in labels)) for i in (0, len(k) // 2, -1)]
@@ -275,7 +276,8 @@ def _error_panel(measured: Measured) -> Panel:
             if name in ("model", "lpt2_filter"):
                 figures.band(axes[0, column], k.values, np.maximum(low, value / 100), high, name)
     for panel, label in zip(axes[0], ("error power / P_true", "1 - r²"), strict=True):
-        panel.set(xscale="log", yscale="log", ylabel=label)
+        panel.set(yscale="log", ylabel=label)
+        figures.logarithmic(panel)
         panel.set_xlabel(figures.axis_label("k", k.attrs["units"]))
     figures.legend(axes[0, 0])
     text = "Error power by k: " + ", ".join(
@@ -315,7 +317,8 @@ def _generalisation_panel(measured: Measured) -> Panel:
     picture, axes = figures.figure()
     for index, name in enumerate(model.simulation.values[:12]):
         axes[0, 0].plot(k, each[index], color=figures.ramp(index, min(12, len(each))), lw=1.3, label=str(name))
-    axes[0, 0].set(xscale="log", yscale="log", ylabel="error power / P_true")
+    axes[0, 0].set(yscale="log", ylabel="error power / P_true")
+    figures.logarithmic(axes[0, 0])
     axes[0, 0].set_xlabel(figures.axis_label("k", k.attrs["units"]))
     figures.legend(axes[0, 0])
     total = np.sqrt(model.error_square / model.true_square)

@@ -255,7 +255,13 @@ class Rotation(Probe):
             )
         bound, _ = probe.equivariance.bound_of(measured, self.bound)
         panel.axvline(bound, color="#D55E00", lw=1.2, ls=":", label="bound")
-        panel.set(xscale="log", xlim=(floor / 2, 3), ylim=(model.sizes["turn"] - 0.5, -0.5), xlabel="|f(gx) - g f(x)| / |f(x)|")
+        panel.set(
+            xscale="log",
+            xlim=(floor / 2, 3),
+            ylim=(model.sizes["turn"] - 0.5, -0.5),
+            xlabel="|f(gx) - g f(x)| / |f(x)|",
+            ylabel="class of rotations",
+        )
         panel.set_yticks(places, labels=list(model.turn.values))
         figures.legend(panel, loc="upper left", bbox_to_anchor=(1.01, 1.0))
         text = "; ".join(f"{t}: {float(e):.3e}" for t, e in zip(model.turn.values, rms["model"], strict=True))
