@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test test-slow lint
+.PHONY: demo test test-slow lint gallery
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -30,3 +30,7 @@ lint: .venv/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The committed example reports.
+gallery: .venv/demo
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python reports/gallery/make.py

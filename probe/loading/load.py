@@ -200,7 +200,9 @@ def _from_checkpoint(recipe: Recipe, path: Path, factory: Callable[..., nn.Modul
     else:
         raise _bare(path, found)
     description = recipe.description or guess_description(network.state_dict(), network)
-    return _field_model(recipe, network, description, digest, name or path.stem, factory=again, path=str(path))
+    return _field_model(
+        recipe, network, description, digest, name or path.stem, factory=again, path=f"zoo:{name}" if name else str(path)
+    )
 
 
 def _field_model(recipe: Recipe, network: Any, description: Description, digest: str, name: str, **more: Any) -> FieldModel:

@@ -87,5 +87,8 @@ def _slim(svg: str) -> str:
     svg = re.sub(r"<defs>\s*</defs>", "", svg)
     # The page sets the family once; matplotlib repeats it for every digit of a tick.
     svg = re.sub(r" font-family: [^;\"]*;", "", svg)
+    # A tick is drawn by its definition's stroke, and a digit has its group's colour.
+    svg = re.sub(r'(<use [^>]*?) style="fill: (#\w+); stroke: \2; stroke-width: [\d.]+"', r"\1", svg)
+    svg = re.sub(r"(<tspan [^>]*?); fill: #\w+\"", r'\1"', svg)
     svg = re.sub(r' (?:d|x|y|points|transform)="[^"]*"', lambda m: re.sub(r"(\.\d\d)\d+", r"\1", m[0]), svg)
     return re.sub(r">\s+<", "><", svg)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 np = lazy.load("numpy")
 
-LARGEST = 700
+LARGEST = 600
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def head(model: FieldModel, pairs: Pairs | None, seed: int, effort: str, command
             "class": model.class_name,
             "parameters": model.parameter_count,
         },
-        "description": model.description.as_dict(),
+        "description": model.description.as_dict() | ({"source": model.path} if model.path.startswith("zoo:") else {}),
         "guessed": list(model.description.guessed),
         "notes": list(model.notes),
         "data": {"pairs": len(pairs), "names": [pairs.name(i) for i in range(len(pairs))]} if pairs else None,
