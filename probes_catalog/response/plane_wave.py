@@ -325,7 +325,8 @@ def _truth_at(measured: Measured, level: float) -> tuple[DataArray | None, str, 
     known = np.isfinite(abs(run))
     if not known.any():
         return theory, "the Zel'dovich answer (the simulator was not run on these waves)", 0.0
-    floor = float((abs(run - theory) / abs(theory)).max()) if theory is not None else 0.0
+    # Relative to the truth, as the model's error is; rounding is added so that theory itself lies within.
+    floor = float((abs(run - theory) / abs(run)).max()) + model.attrs["rounding"] if theory is not None else 0.0
     truth = run if theory is None else run.where(known, theory)
     return truth, f"the simulator's answers to {int(known.sum())} of them", floor
 
@@ -357,7 +358,7 @@ def _from(bound: float, floor: float) -> str:
 def _off_lattice(model: Dataset) -> Check:
     worst, limit = float(model.off.max()), float(model.attrs["rounding"]) ** 2
     sentence = (
-        f"{worst:.1e} of the answer's power lies on modes that a periodic network of stride {int(model.attrs['stride'])} "
+        f"{percent(worst)} of the answer's power lies on modes that a periodic network of stride {int(model.attrs['stride'])} "
         f"cannot reach; rounding alone makes less than {limit:.0e}."
     )
     if model.attrs["denied_translation"]:

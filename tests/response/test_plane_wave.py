@@ -93,3 +93,19 @@ def test_a_network_without_periodic_boundary_is_told_so():
     walled = replace(model.description, grid=replace(SQUARE, boundary="zero"))
     result = ask(FieldModel(model.network, walled, dtype=torch.float64))
     assert result.verdict == "not_applicable" and "periodic" in result.reason
+
+
+def test_where_the_simulator_departs_from_theory_its_departure_is_the_bound():
+    from probe.loading import load
+
+    settings = {"modes": "11:0:0,5:0:0", "levels": "0.2", "shifts": 1}
+    result = run("plane_wave", load("zoo:lpt2nbody"), controls=["simulator", "identity"], settings={"plane_wave": settings})[
+        "plane_wave"
+    ]
+    measured = result.measured
+    assert float(abs(measured["simulator"].response[1, 0])) == pytest.approx(0.9871, abs=3e-4)
+    departure = float((abs(measured["simulator"].response - 1) / abs(measured["simulator"].response)).max())
+    response = {c.name: c for c in result.checks}["response"]
+    assert response.bounds[1] == pytest.approx(departure, abs=2e-5) and departure > 0.05
+    # Theory lies within its own distance from the simulator, by definition.
+    assert result.control_verdicts["identity"]["response"] == "pass"

@@ -15,5 +15,5 @@ from probe.zoo.lpt2nbody.recipe.train import train
 if __name__ == "__main__":
     work = Path(sys.argv[1])
     simulate_all(work, workers=2)
-    network = train(work, GRID, float(sys.argv[2]) if len(sys.argv) > 2 else 55.0, HELD_OUT, VALIDATION)
+    network = train(work, GRID, float(sys.argv[2]) if len(sys.argv) > 2 else 48.0, HELD_OUT, VALIDATION)
     print(publish(work, Path(__file__).parents[1], network, HELD_OUT))
