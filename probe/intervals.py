@@ -40,12 +40,12 @@ class Interval:
 
 
 def verdict_of(interval: Interval, bounds: tuple[float | None, float | None]) -> Verdict:
-    """Whole interval inside the bounds: pass; whole outside: fail; else, or where it is not a number: inconclusive."""
+    """Whole interval inside the bounds: pass (if the value is finite); whole outside: fail; else: inconclusive."""
     low = -math.inf if bounds[0] is None else bounds[0]
     high = math.inf if bounds[1] is None else bounds[1]
     if math.isnan(interval.value) or math.isnan(interval.low) or math.isnan(interval.high):
         return "inconclusive"
-    if low <= interval.low and interval.high <= high:
+    if low <= interval.low and interval.high <= high and math.isfinite(interval.value):
         return "pass"
     if interval.high < low or interval.low > high:
         return "fail"

@@ -14,6 +14,7 @@ from types import EllipsisType
 import torch
 from torch import Tensor
 
+from probe.errors import InputError
 from probe.grid import Grid
 
 
@@ -159,6 +160,8 @@ def ladder_mask(mode: Sequence[int], grid: Grid, stride: int = 1) -> Tensor:
     Tensor, (*half_shape,), bool
         With stride 1 the harmonics alone.
     """
+    if any(points % stride for points in grid.shape):
+        raise InputError(f"the grid {grid.shape} is no multiple of the network's stride {stride}; give a grid that is")
     reduced = [points // stride for points in grid.shape]
     flags = torch.zeros(reduced, dtype=torch.bool)
     for m in range(math.lcm(*reduced)):

@@ -149,3 +149,9 @@ def test_samples_that_agree_leave_no_doubt() -> None:
 
 def test_a_missing_sample_makes_the_verdict_inconclusive() -> None:
     assert verdict_of(of_mean(np.array([0.1, NAN, 0.2])), (0.0, 1.0)) == "inconclusive"
+
+
+def test_an_infinite_value_is_outside_an_upper_bound_and_never_inside_a_lower_one() -> None:
+    endless = Interval.exact(math.inf)
+    assert verdict_of(endless, (None, 1.0)) == "fail"
+    assert verdict_of(endless, (0.9, None)) == "inconclusive"

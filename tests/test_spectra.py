@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from probe import spectra
+from probe.errors import InputError
 from probe.grid import Grid
 
 GRIDS = [
@@ -327,3 +328,8 @@ def test_the_unit_of_power_is_the_fields_squared_times_a_volume() -> None:
     grid = Grid.cubic(4, 1.0, unit="Mpc/h")
     assert spectra.power_unit("km/s", grid) == "(km/s)^2 (Mpc/h)^3"
     assert spectra.power_unit("", grid) == "(Mpc/h)^3"
+
+
+def test_a_stride_that_does_not_divide_the_grid_is_refused() -> None:
+    with pytest.raises(InputError, match="multiple of the network's stride 4"):
+        spectra.ladder_mask((1,), Grid.cubic(10, 1.0, dimension=1), 4)
