@@ -101,7 +101,7 @@ class PlaneWave(Probe):
         data["input_power"].attrs["units"] = probe.spectra.power_unit(source.unit, grid)
         data["output_power"].attrs["units"] = probe.spectra.power_unit(quantity.unit, grid)
         data.attrs["level_means"] = "a = A|k|" if source.quantity == "displacement" else "amplitude / (sqrt(2) rms)"
-        data.attrs["theory"] = _theory(subject)
+        data.attrs["theory"] = int(probe.controls.is_displacement(subject.description))
         return data
 
     def judge(self, measured: Measured) -> list[Check]:
@@ -112,7 +112,7 @@ class PlaneWave(Probe):
             self._harmonics(measured, level),
             _off_lattice(model),
             self._aliasing(measured, level),
-            _shell_crossing(measured),
+            _top_of_the_ladder(measured["model"]),
         ]
 
     def _response(self, measured: Measured, level: float) -> Check:
@@ -169,7 +169,7 @@ class PlaneWave(Probe):
 
     def _spectra(self, measured: Measured) -> Panel:
         model, pictures, words = measured["model"], [], []
-        place = _showcase(model)
+        place = SHOWN
         shown = [name for name in ("untrained", "model", "simulator") if name in measured]
         for level in model.level.values:
             picture, axes = figures.figure()
@@ -263,7 +263,7 @@ class PlaneWave(Probe):
 
     def _ladder(self, measured: Measured) -> Panel:
         model = measured["model"]
-        place = _showcase(model)
+        place = SHOWN
         picture, axes = figures.figure(columns=2, width=7.6)
         for name in [n for n in ("model", "simulator") if n in measured]:
             at = abs(measured[name].harmonic_response.isel(mode=place))
@@ -289,6 +289,7 @@ class PlaneWave(Probe):
         )
 
 
+SHOWN = 0  # the mode in the figures: the first, which by default is n = N/6
 _SHARES = {"beyond": "harmonics beyond 4 k", "rungs": "aliasing rungs", "off": "off the allowed set", "transverse": "transverse"}
 
 
@@ -308,11 +309,6 @@ def _phases(mode: tuple[int, ...], grid: probe.Grid, shifts: int) -> tuple[float
     """2 pi n t / N for t = 0, 1, ... cells along the first axis the wave runs on: the wave moved by whole cells."""
     axis = next(i for i, n in enumerate(mode) if n)
     return tuple(-2 * math.pi * mode[axis] * t / grid.shape[axis] for t in range(shifts))
-
-
-def _theory(subject: Subject) -> int:
-    """Whether the Zel'dovich answer is the theory here."""
-    return int(probe.controls.is_displacement(subject.description))
 
 
 def _truth_at(measured: Measured, level: float) -> tuple[DataArray | None, str, float]:
@@ -368,9 +364,8 @@ def _off_lattice(model: Dataset) -> Check:
     )
 
 
-def _shell_crossing(measured: Measured) -> Check:
-    model = measured["model"]
-    at = model.isel(level=-1, mode=_showcase(model))
+def _top_of_the_ladder(model: Dataset) -> Check:
+    at = model.isel(level=-1, mode=SHOWN)
     gain = float(abs(at.response))
     return Check.info(
         "top_of_the_ladder",
@@ -385,8 +380,3 @@ def _nearest_level(model: Dataset, wanted: float) -> float:
 
 def _is_oblique(model: Dataset, index: int) -> bool:
     return sum(n != 0 for n in probe.waves.mode_of(str(model.mode.values[index]))) > 1
-
-
-def _showcase(model: Dataset) -> int:
-    """The mode that is shown: the first, which by default is n = N/6."""
-    return 0

@@ -158,7 +158,7 @@ class Rotation(Probe):
         errors = model.turn_error.values
         place = int(np.argmax((errors**2).mean(0)))
         interval, worst = probe.equivariance.root_mean_square(errors[:, place]), str(model.turn.values[place])
-        relative = float(np.sqrt(((errors.max(1) / model.added.values) ** 2).mean()))
+        relative = float(np.sqrt(((errors[:, place] / model.added.values) ** 2).mean()))
         sentence = (
             f"Turning the input changes the answer by {percent(interval.value)} of its size for the worst class ({worst}), "
             f"which is {percent(relative)} of what it adds to its input; "
