@@ -123,7 +123,7 @@ class PlaneWave(Probe):
                 "response", gain, f"The gain of the mode {at.mode.values[0]} is {gain:.3f}; no truth is known for it."
             )
         error = abs(at.response - truth) / abs(truth)
-        worst = int(error.values.argmax())
+        worst = int(np.nanargmax(error.values))
         mode, k, unit = str(at.mode.values[worst]), float(at.wavenumber[worst]), at.wavenumber.attrs["units"]
         sentence = (
             f"Over {len(at.mode)} plane waves at {at.attrs['level_means']} = {level:g}, the answer at the driving mode is off by "
@@ -143,7 +143,7 @@ class PlaneWave(Probe):
                 "harmonics", size, f"Harmonics amount to at most {percent(size)} of the input's amplitude; no truth is known."
             )
         error = np.sqrt((abs(_others(at.harmonic_response) - truth) ** 2).sum("harmonic", skipna=False))
-        worst = int(error.values.argmax())
+        worst = int(np.nanargmax(error.values))
         sentence = (
             f"The mean and the harmonics 2 k to {probe.response.HARMONICS} k at level {level:g} are off by at most "
             f"{percent(float(error[worst]))} of the wave (mode {at.mode.values[worst]!s}), held against {source}."

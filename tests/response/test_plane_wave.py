@@ -11,6 +11,7 @@ from probe.spectra import ladder_mask, modes_mask
 from probe.waves import mode_of
 from probe.zoo.defects import ZeroPadded
 from probe.zoo.oracles import Filter, gaussian_gain
+from probes_catalog.response.plane_wave import PlaneWave
 from tests.models import CUBE, LINE, SQUARE, on
 
 
@@ -109,3 +110,16 @@ def test_where_the_simulator_departs_from_theory_its_departure_is_the_bound():
     assert response.bounds[1] == pytest.approx(departure, abs=2e-5) and departure > 0.05
     # Theory lies within its own distance from the simulator, by definition.
     assert result.control_verdicts["identity"]["response"] == "pass"
+
+
+def test_a_simulator_that_ran_only_some_of_the_waves_judges_those():
+    probe = PlaneWave()
+    measured = ask(on(LINE, lambda x: 0.9 * x), modes="5,7").measured["model"]
+    known = np.array([True, False])[:, None] & np.ones(measured.sizes["level"], dtype=bool)
+    simulator = measured.assign(
+        response=measured.response.where(known, np.nan) / 0.9,
+        harmonic_response=measured.harmonic_response.where(known[..., None], np.nan),
+    )
+    response, harmonics = probe.judge({"model": measured, "simulator": simulator})[:2]
+    assert response.verdict == "fail" and response.interval.value == pytest.approx(0.1, rel=1e-12)
+    assert harmonics.verdict == "pass"
