@@ -14,7 +14,7 @@ from torch import Tensor
 from probe.errors import InputError
 from probe.grid import Grid
 
-Kind = Literal["scalar", "pseudoscalar", "vector", "pseudovector"]
+Kind = Literal["scalar", "pseudoscalar", "vector", "pseudovector", "number"]
 
 
 @dataclass(frozen=True)
@@ -24,16 +24,22 @@ class Quantity:
     Parameters
     ----------
     name : str
-    kind : {"scalar", "pseudoscalar", "vector", "pseudovector"}
+    kind : {"scalar", "pseudoscalar", "vector", "pseudovector", "number"}
         A pseudo-quantity changes sign under reflections on top of what the plain one does. In two dimensions the
-        pseudovector has one component, along the missing axis, and behaves as a pseudoscalar: write that.
+        pseudovector has one component, along the missing axis, and behaves as a pseudoscalar: write that. A number has no place:
+        it is held as a channel that is the same at every point, so that every symmetry leaves it as it is.
     quantity : str
         What it is physically ("displacement", "density", ...); decides which truths apply. None without it.
     unit : str
     rms : float or None
         Typical root mean square, per component, in `unit`.
-    shift, scale : float
-        The network sees (x - shift) / scale.
+    shift, scale : float or tuple of float
+        The network sees (x - shift) / scale; a tuple holds one number a channel.
+    growth : (float or str, float or str) or None
+        Redshift and Omega_m, each a number or the name of a conditioning parameter: `scale` is multiplied by the growth factor D.
+    transform : str
+        `module:function` in the place of shift and scale: of an input what the network sees of it, of an output what its
+        answer means. Called as `transform(values, **parameters)` on (batch, width, *grid).
     """
 
     name: str
@@ -41,19 +47,26 @@ class Quantity:
     quantity: str = ""
     unit: str = ""
     rms: float | None = None
-    shift: float = 0.0
-    scale: float = 1.0
+    shift: float | tuple[float, ...] = 0.0
+    scale: float | tuple[float, ...] = 1.0
+    growth: tuple[float | str, float | str] | None = None
+    transform: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise ValueError(f"{self.name!r} is of kind {self.kind!r}; a kind is one of {', '.join(get_args(Kind))}")
-        if self.scale == 0:
+        if 0 in (self.scale if isinstance(self.scale, tuple) else (self.scale,)):
             raise ValueError(f"{self.name!r} has scale 0; the network sees (x - shift) / scale, so it must not vanish")
 
     @property
     def is_vector(self) -> bool:
         """Whether it has one component for each axis."""
         return self.kind in ("vector", "pseudovector")
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is one number and no field."""
+        return self.kind == "number"
 
     @property
     def is_pseudo(self) -> bool:
@@ -63,6 +76,21 @@ class Quantity:
     def width(self, grid: Grid) -> int:
         """Number of channels it takes on a grid."""
         return grid.dimension if self.is_vector else 1
+
+    def constants(self, grid: Grid) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Shift and scale of each of its channels.
+
+        Raises
+        ------
+        ValueError
+            If a list of them has not one number a channel.
+        """
+        width = self.width(grid)
+        spread = [v if isinstance(v, tuple) else (v,) * width for v in (self.shift, self.scale)]
+        for word, values in zip(("shift", "scale"), spread, strict=True):
+            if len(values) != width:
+                raise ValueError(f"{self.name!r} has {width} channels and {len(values)} numbers in its {word}; give one a channel")
+        return spread[0], spread[1]
 
 
 @dataclass(frozen=True)
@@ -113,14 +141,28 @@ class Field:
         return self.values.to(torch.float64).square().flatten(1).mean(1).sqrt()
 
     def part(self, name: str = "") -> tuple[Quantity, Tensor]:
-        """One quantity by its name, the first without one, and its channels: (batch, width, *grid.shape).
+        """One quantity by its name, without one that of `place_of`, and its channels: (batch, width, *grid.shape).
 
         Raises
         ------
         InputError
             If there is no quantity of that name.
         """
-        for quantity, channels in self.parts():
-            if name in ("", quantity.name):
-                return quantity, self.values[:, channels]
-        raise InputError(f"there is no quantity {name!r}; the field holds {', '.join(q.name for q in self.quantities)}")
+        quantity, channels = self.parts()[place_of(self.quantities, name)]
+        return quantity, self.values[:, channels]
+
+
+def place_of(quantities: tuple[Quantity, ...], name: str = "") -> int:
+    """The place of a quantity by its name; without one, of the first that is a field, or the first of all where none is.
+
+    Raises
+    ------
+    InputError
+        If there is no quantity of that name.
+    """
+    if not name:
+        return next((place for place, quantity in enumerate(quantities) if not quantity.is_number), 0)
+    for place, quantity in enumerate(quantities):
+        if quantity.name == name:
+            return place
+    raise InputError(f"there is no quantity {name!r}; give one of {', '.join(quantity.name for quantity in quantities)}")

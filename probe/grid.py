@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -71,6 +71,12 @@ class Grid:
     def spacing(self) -> tuple[float, ...]:
         """Distance h between points along each axis, in `unit`."""
         return tuple(side / points for side, points in zip(self.box, self.shape, strict=True))
+
+    def of_shape(self, shape: Sequence[int]) -> Grid:
+        """The same lattice with another number of points: the spacing stays, the box follows."""
+        if tuple(shape) == self.shape:
+            return self
+        return replace(self, shape=tuple(shape), box=tuple(h * n for h, n in zip(self.spacing, shape, strict=True)))
 
     @property
     def inverse_unit(self) -> str:

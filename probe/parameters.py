@@ -55,7 +55,7 @@ class Parameter:
             return None
         try:
             value = _convert(given, self.example)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             raise InputError(f"{probe}.{self.name} is a {self.kind}; found {given!r}") from None
         if self.choices and value not in self.choices:
             raise InputError(f"{probe}.{self.name} is one of {', '.join(map(str, self.choices))}; found {given!r}")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from probe.data import Pairs, open_pairs
+from probe.data import Pairs, call_pairs, open_pairs
 from probe.description import DataSource, Description
 from probe.errors import InputError
 from probe.fields import Quantity
@@ -218,3 +221,42 @@ def test_the_fingerprint_follows_names_and_contents(tmp_path: Path) -> None:
     (tmp_path / "out_1.npy").rename(tmp_path / "out_11.npy")
     third = open_pairs(tmp_path, DESCRIPTION).fingerprint()
     assert len({first, second, third}) == 3
+
+
+def _called(function: Callable[[], Any]) -> Pairs:
+    return call_pairs(function, replace(DESCRIPTION, data=DataSource("mine:pairs")))
+
+
+def test_pairs_can_come_from_a_function() -> None:
+    given, truth = np.stack([_given(0), _given(1)]), np.stack([_truth(0), _truth(1)])
+    pairs = _called(lambda: (given, truth))
+    assert len(pairs) == 2 and pairs.name(1) == "pair 1"
+    assert np.array_equal(pairs[1][0].values.numpy(), _given(1)[None])
+    assert np.array_equal(pairs[1][1].values.numpy(), _truth(1)[None])
+    assert pairs.fingerprint() == _called(lambda: (given.copy(), truth)).fingerprint()
+    assert pairs.fingerprint() != _called(lambda: (given + 1, truth)).fingerprint()
+
+
+def test_numbers_alone_need_not_be_repeated_at_every_point() -> None:
+    numbers = replace(DESCRIPTION, outputs=(Quantity("n", "number"), Quantity("m", "number")))
+    truth = call_pairs(lambda: (_given(0)[None], np.array([[1.5, -2.0]])), numbers)[0][1].values
+    assert truth.shape == (1, 2, 4, 5) and (truth[0, 0] == 1.5).all() and (truth[0, 1] == -2.0).all()
+
+
+@pytest.mark.parametrize(
+    ("function", "sentence"),
+    [
+        (lambda: 1 / 0, "mine:pairs raised ZeroDivisionError .* mend it there"),
+        (lambda: None, "gave a NoneType; expected"),
+        (lambda: (np.zeros((2, 3, 4, 5)), np.zeros((1, 1, 4, 5))), "gave 2 inputs and 1 targets"),
+        (lambda: (np.zeros((0, 3, 4, 5)), np.zeros((0, 1, 4, 5))), "gave 0 inputs"),
+    ],
+)
+def test_what_a_function_of_pairs_does_wrong_is_told(function: Callable[[], Any], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        _called(function)
+
+
+def test_a_pair_of_another_shape_is_told_by_its_place() -> None:
+    with pytest.raises(InputError, match=r"the input of pair 1 holds float64 of shape \(2, 4, 5\)"):
+        _called(lambda: ([_given(0), np.zeros((2, 4, 5))], [_truth(0), _truth(1)]))[1]

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from probe.description import (
+    Constraints,
     DataSource,
     Description,
     Symmetries,
@@ -56,6 +57,10 @@ answers = "answers.npz"
 translation = ["x", "y"]
 rotation = ["z"]
 reflection = false
+[constraints]
+zero_mean = ["psi_final"]
+curl_free = ["psi_final"]
+residual = "mynet:euler"
 [conditioning]
 Omega_m = { default = 0.31, bounds = [0.1, 0.5] }
 [representation]
@@ -84,6 +89,7 @@ def test_every_key_of_the_design_is_understood(tmp_path: Path) -> None:
     assert found.inputs == (Quantity("psi", "vector", "displacement", "Mpc/h", 3.1, 0.5, 2.0),)
     assert found.truth == Truth("gravity", 1.25, 0.31, "answers.npz")
     assert found.symmetries == Symmetries(("x", "y"), ("z",), False, True)
+    assert found.constraints == Constraints(zero_mean=("psi_final",), curl_free=("psi_final",), residual="mynet:euler")
     assert found.conditioning == {"Omega_m": {"default": 0.31, "bounds": [0.1, 0.5]}}
     assert found.representation == {"layer": "coarse"}
     assert found.data == DataSource("heldout", "za_*.npy", "nbody_*.npy")
@@ -129,6 +135,7 @@ def test_symmetries_of_empty_space_are_assumed_and_marked() -> None:
 def test_the_code_it_names_is_listed() -> None:
     named = parse_description(_with(factory="a:B", truth={"law": "c:d"}, representation={"encoder": "e:f"}), "")
     assert named.code == ("a:B", "c:d", "e:f")
+    assert parse_description(_with(constraints={"residual": "g:h"}), "").code == ("g:h",)
     assert parse_description(_with(truth={"law": "gravity"}, representation={"layer": "coarse"}), "").code == ()
 
 
@@ -156,12 +163,18 @@ def test_the_code_it_names_is_listed() -> None:
         ({"truth": {"Omega_m": 0.3}}, 'unknown key "Omega_m" .* did you mean "omega_m"'),
         ({"symmetries": {"translation": ["z"]}}, "a list of axes out of"),
         ({"symmetries": {"rotation": ["x"]}}, '"full", "none" or a list of axes'),
-        ({"symmetries": {"reflection": "yes"}}, "expected true or false"),
+        ({"symmetries": {"reflection": "yes"}}, "expected true, false or a list of axes"),
         ({"conditioning": {"A": 3}}, r"\[conditioning.A\] is 3; expected a table"),
         ({"conditioning": {"A": {}}}, "has no default"),
         ({"conditioning": {"A": {"default": 1, "bounds": [2, 1]}}}, "low < high"),
         ({"representation": {"encoderr": "x"}}, 'did you mean "encoder"'),
         ({"data": {"target": 3}}, "expected a text in quotes"),
+        ({"constraints": {"zero_meen": []}}, r'in \[constraints\]; did you mean "zero_mean"'),
+        ({"constraints": {"positive": "output"}}, "expected a list of texts in quotes"),
+        ({"constraints": {"positive": ["psi"]}}, "names 'psi', which is no output; the outputs are output"),
+        ({"constraints": {"curl_free": ["output"]}}, "names 'output', a scalar; it takes vectors"),
+        ({"constraints": {"conserved_mean": ["output"]}}, "no input is of its kind, quantity and unit"),
+        ({"constraints": {"residual": "euler"}}, 'expected "module:object"'),
     ],
 )
 def test_what_is_wrong_is_told_in_one_sentence(changes: dict[str, object], sentence: str) -> None:

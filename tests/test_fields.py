@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from probe.errors import InputError
-from probe.fields import Field, Quantity
+from probe.fields import Field, Quantity, place_of
 from probe.grid import Grid
 
 GRID = Grid.cubic(4, 4.0)
@@ -46,8 +46,17 @@ def test_a_part_is_found_by_its_name_and_the_first_without_one() -> None:
     assert quantity is QUANTITIES[2] and torch.equal(values, field.values[:, 4:5])
     quantity, values = field.part()
     assert quantity is QUANTITIES[0] and torch.equal(values, field.values[:, :1])
-    with pytest.raises(InputError, match="no quantity 'u'; the field holds a, v, h, w"):
+    with pytest.raises(InputError, match="no quantity 'u'; give one of a, v, h, w"):
         field.part("u")
+
+
+def test_without_a_name_the_first_field_stands_before_any_number() -> None:
+    number, field, other = Quantity("z", "number"), Quantity("a"), Quantity("b")
+    assert place_of((number, field, other)) == 1
+    assert place_of((number, field, other), "z") == 0
+    assert place_of((number, Quantity("t", "number"))) == 0
+    values = torch.stack([torch.zeros(4, 4, 4), torch.ones(4, 4, 4)])[None]
+    assert Field(values, GRID, (number, field)).part()[0] is field
 
 
 def test_the_norm_is_the_root_mean_square_of_each_sample() -> None:

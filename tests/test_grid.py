@@ -176,3 +176,11 @@ def test_the_unit_of_wavenumbers_is_one_over_that_of_lengths(unit: str, inverse:
 def test_impossible_grids_are_refused(shape: tuple[int, ...], box: tuple[float, ...], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Grid(shape, box)
+
+
+def test_a_longer_box_keeps_its_spacing_and_the_same_one_its_every_digit() -> None:
+    grid = Grid((6, 10), (0.7, 3.3), "km", "none")
+    longer = grid.of_shape((24, 10))
+    assert longer.shape == (24, 10) and longer.boundary == "none" and longer.unit == "km"
+    assert longer.spacing == pytest.approx(grid.spacing, rel=1e-15)
+    assert grid.of_shape([6, 10]) == grid

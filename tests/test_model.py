@@ -208,7 +208,7 @@ def _writes(values: Tensor) -> Tensor:
     ("network", "sentence"),
     [
         (_writes, "writes into its input"),
-        (lambda x: (x, x), r"returned a tuple of 2; expected one tensor .* wrap it"),
+        (lambda x: (x, x), r"returned a tuple of 2; expected one tensor .* choose an item"),
         (lambda x: {"mean": x}, "returned a dict with the keys 'mean'"),
         (lambda x: None, "returned an object of type NoneType"),
         (lambda x: torch.cat([x, x], 1), r"returned the shape \(\d, 2, 8, 8\) .* expected \(\d, 1, 8, 8\)"),
@@ -301,6 +301,23 @@ def test_the_double_is_double_throughout_and_agrees() -> None:
     assert {p.dtype for p in double.network.parameters()} == {torch.float64, torch.complex128}
     assert torch.allclose(double(_field()).values, model(_field()).values.double(), atol=1e-5)
     assert model.dtype == torch.float32 and double(_field()).values.dtype == torch.float64
+
+
+def test_a_network_without_parameters_becomes_double_too() -> None:
+    assert _model(nn.Identity()).to_double().dtype == torch.float64
+
+
+def test_the_same_model_is_asked_so_many_samples_at_once() -> None:
+    sizes: list[int] = []
+
+    def count(values: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(values))
+        return values
+
+    model = _model(count)
+    model.asked(batch_size=3)(_field(samples=4))
+    model.asked(batch_size=1)(_field(samples=4))
+    assert sizes == [3, 1, 1, 1, 1, 1] and model.batch_size is None
 
 
 def test_the_global_random_numbers_are_left_alone() -> None:

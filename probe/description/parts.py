@@ -31,14 +31,15 @@ class Symmetries:
         Axes along which the physics is the same everywhere.
     rotation : "full", "none" or tuple of {"x", "y", "z"}
         About which axes turning changes nothing; in two dimensions the only axis is "z".
-    reflection : bool
+    reflection : bool or tuple of {"x", "y", "z"}
+        Whether mirroring changes nothing; a tuple holds the axes along which it does not.
     declared : bool
         False where those of empty space are assumed because nobody said otherwise.
     """
 
     translation: tuple[str, ...] = AXES
     rotation: Literal["full", "none"] | tuple[str, ...] = "full"
-    reflection: bool = True
+    reflection: bool | tuple[str, ...] = True
     declared: bool = False
 
 
@@ -64,9 +65,89 @@ class Truth:
     answers: str = ""
 
 
+LAWS = ("zero_mean", "conserved_mean", "positive", "divergence_free", "curl_free")
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """Laws that the answer keeps whatever the input, beside those that its quantities imply.
+
+    Parameters
+    ----------
+    zero_mean, conserved_mean, positive : tuple of str
+        Outputs, by name, whose mean over the box is zero; is that of the input of the same kind, quantity and unit; that are
+        nowhere below zero.
+    divergence_free, curl_free : tuple of str
+        Vectors among the outputs.
+    residual : str
+        `module:function` called as `residual(given, answer, **parameters)` on arrays (batch, channel, *grid) in physical units. It
+        gives the terms of an equation, whose sum is zero where the law is kept: a tuple of arrays.
+    """
+
+    zero_mean: tuple[str, ...] = ()
+    conserved_mean: tuple[str, ...] = ()
+    positive: tuple[str, ...] = ()
+    divergence_free: tuple[str, ...] = ()
+    curl_free: tuple[str, ...] = ()
+    residual: str = ""
+
+    def check(self, inputs: tuple[Quantity, ...], outputs: tuple[Quantity, ...]) -> None:
+        """Refuse what no output can keep.
+
+        Raises
+        ------
+        ValueError
+            If a name is no output's, a derivative is asked of one that is no vector, or there is no input whose mean is kept.
+        """
+        known, given = {q.name: q for q in outputs}, {(q.kind, q.quantity, q.unit) for q in inputs}
+        for key in LAWS:
+            for name in getattr(self, key):
+                if name not in known:
+                    raise ValueError(f"constraints.{key} names {name!r}, which is no output; the outputs are {', '.join(known)}")
+                one = known[name]
+                if key.endswith("_free") and not one.is_vector:
+                    raise ValueError(f"constraints.{key} names {name!r}, a {one.kind}; it takes vectors")
+                if key == "conserved_mean" and (one.kind, one.quantity, one.unit) not in given:
+                    raise ValueError(f"constraints.{key} names {name!r}, and no input is of its kind, quantity and unit")
+
+
+@dataclass(frozen=True)
+class Call:
+    """How the network is called.
+
+    Parameters
+    ----------
+    inputs : {"channels", "arguments", "keywords", "list", "dict", "time"}
+        One tensor of all channels; or each quantity by itself: as arguments in order, as keywords by name, in one list, in one
+        dict; or stacked along an axis of time that follows the channels.
+    channels : {"first", "last"}
+        Where the network has its channel axis.
+    parameters : {"keywords", "arguments", "vector", "channels", "none"}
+        The conditioning: each a keyword or a further argument of shape (batch,), all one further argument (batch, n), or
+        further channels that are the same at every point; or not for the network, but for the normalisation alone.
+    output : str or int
+        Which item of a tuple (by place) or dict (by name) is the answer; empty: the network gives one tensor.
+    residual : bool
+        The network's answer, in physical units, is what is to be added to the first channels of its input.
+    """
+
+    inputs: str = "channels"
+    channels: str = "first"
+    parameters: str = "keywords"
+    output: str | int = ""
+    residual: bool = False
+
+
+INPUTS = ("channels", "arguments", "keywords", "list", "dict", "time")
+PARAMETERS = ("keywords", "arguments", "vector", "channels", "none")
+
+
 @dataclass(frozen=True)
 class DataSource:
-    """Where pairs of fields lie: a folder relative to the description's file, and a pattern for each side of a pair."""
+    """Where pairs of fields lie: a folder relative to the description's file, and a pattern for each side of a pair.
+
+    `path` may be `module:function` instead: called without arguments it gives (inputs, targets), each (pair, channel, *grid).
+    """
 
     path: str = ""
     input: str = ""
@@ -86,15 +167,24 @@ class Description:
         `module:object` that builds the network.
     factory_arguments : dict
         What it is called with.
+    weights : str
+        Which set of weights of a checkpoint that holds several: a dotted path in it.
+    adapter : str
+        `module:function` that calls the network where `call` does not suffice: `adapter(network, values, **parameters)`, from
+        (batch, channel, *grid) to the same, both as the network sees them.
+    call : Call
     truth : Truth
     symmetries : Symmetries
+    constraints : Constraints
     data : DataSource
     conditioning : dict
         For each parameter of the model {"default": number, "bounds": [low, high]}.
     representation : dict
         Where the latent variables are: "encoder", "decoder" or "layer", each with a name.
     guessed : tuple of str
-        One sentence for each thing that nobody said and that was assumed.
+        One sentence for each thing that was taken from the weights and that nobody confirmed.
+    assumed : tuple of str
+        One for each thing that the description leaves out and that has a default; no part of what it says.
     source : str
         The file it was read from; no part of what it says.
     """
@@ -105,18 +195,36 @@ class Description:
     name: str = ""
     factory: str = ""
     factory_arguments: dict[str, Any] = field(default_factory=dict)
+    weights: str = ""
+    adapter: str = ""
+    call: Call = Call()
     truth: Truth = Truth()
     symmetries: Symmetries = Symmetries()
+    constraints: Constraints = Constraints()
     data: DataSource = DataSource()
     conditioning: dict[str, dict[str, Any]] = field(default_factory=dict)
     representation: dict[str, str] = field(default_factory=dict)
     guessed: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = field(default=(), compare=False)
     source: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         # The axes of empty space are those that the grid has.
         along = tuple(axis for axis in self.symmetries.translation if axis in AXES[: self.grid.dimension])
         object.__setattr__(self, "symmetries", replace(self.symmetries, translation=along))
+        for quantity in (*self.inputs, *self.outputs):
+            quantity.constants(self.grid)
+            for name in quantity.growth or ():
+                if isinstance(name, str) and name not in self.conditioning:
+                    raise ValueError(f"{quantity.name!r} grows with {name!r}, which is no parameter; add it to [conditioning]")
+        self.constraints.check(self.inputs, self.outputs)
+        if all(quantity.is_number for quantity in self.inputs):
+            raise ValueError("no input is a field; what is put in as a number alone belongs into [conditioning]")
+        if self.call.residual and self.channels_out > self.channels_in:
+            raise ValueError(
+                f"call.residual adds the answer to the input, and {self.channels_out} channels out are more than "
+                f"{self.channels_in} in; leave it out, or add in an adapter"
+            )
 
     def __hash__(self) -> int:
         return hash(self.fingerprint())
@@ -137,17 +245,33 @@ class Description:
         return Path(self.source).parent if self.source else Path()
 
     @property
+    def beside(self) -> str:
+        """The folder it was read from, where code that it names may lie; empty where it was read from none."""
+        return str(self.folder) if self.source else ""
+
+    @property
     def code(self) -> tuple[str, ...]:
         """The code it names, which running the model would run: `module:object` each."""
-        named = [self.factory, self.truth.law, self.data.path, *self.representation.values()]
+        transforms = (quantity.transform for quantity in (*self.inputs, *self.outputs))
+        places = (self.factory, self.adapter, self.truth.law, self.constraints.residual, self.data.path)
+        named = [*places, *transforms, *self.representation.values()]
         return tuple(text for text in named if names_code(text))
 
+    def plain(self, name: str = "") -> Description:
+        """The same physics for a function of physical values: nothing of how a network is called or normalised."""
+
+        def bare(quantities: tuple[Quantity, ...]) -> tuple[Quantity, ...]:
+            return tuple(replace(q, shift=0.0, scale=1.0, growth=None, transform="") for q in quantities)
+
+        sides = {"inputs": bare(self.inputs), "outputs": bare(self.outputs)}
+        return replace(self, **sides, name=name or self.name, adapter="", call=Call(), conditioning={})  # type: ignore[arg-type]
+
     def as_dict(self) -> dict[str, Any]:
-        """As plain numbers, strings, lists and dicts, for JSON."""
+        """As plain numbers, strings, lists and dicts, for JSON; the quantities under `input` and `output`, as in a file."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
-        return plain
+        return {key.removesuffix("s") if key in ("inputs", "outputs") else key: value for key, value in plain.items()}
 
     def fingerprint(self) -> str:
         """A hash of what it says, wherever it was read from: 64 hexadecimal digits."""
-        said = {key: value for key, value in self.as_dict().items() if key not in ("source", "guessed")}
+        said = {key: value for key, value in self.as_dict().items() if key not in ("source", "guessed", "assumed")}
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

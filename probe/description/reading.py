@@ -8,7 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from probe.description.parts import AXES, DataSource, Description, Symmetries, Truth, names_code
+from probe.description.assumed import assumed
+from probe.description.parts import (
+    AXES,
+    INPUTS,
+    LAWS,
+    PARAMETERS,
+    Call,
+    Constraints,
+    DataSource,
+    Description,
+    Symmetries,
+    Truth,
+    names_code,
+)
 from probe.description.table import Table, is_number
 from probe.errors import InputError
 from probe.fields import Kind, Quantity
@@ -30,7 +43,7 @@ def read_description(path: str | Path) -> Description:
         table = tomllib.loads(path.read_bytes().decode())
     except OSError as error:
         raise InputError(f"cannot read the description {path}: {error.strerror}; give the path of a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, too long a number, too many brackets
         raise InputError(f"{path} is no TOML: {error}; mend it there") from error
     if path.name == "pyproject.toml":
         table = table.get("tool", {}).get("probe", {})
@@ -66,11 +79,17 @@ def parse_description(table: Mapping[str, Any], source: str) -> Description:
             name=top.text("name"),
             factory=_code(top, "factory"),
             factory_arguments=top.plain("factory_arguments"),
+            weights=top.text("weights"),
+            adapter=_code(top, "adapter"),
+            call=_call(top.table("call"), adapted="adapter" in top),
             truth=_truth(top.table("truth")),
             symmetries=_symmetries(top.table("symmetries"), grid, declared="symmetries" in top),
+            constraints=_constraints(top.table("constraints")),
             data=_data(top.table("data")),
             conditioning=_conditioning(top.table("conditioning"), top.plain("conditioning")),
             representation=_representation(top.table("representation")),
+            guessed=top.texts("guessed"),
+            assumed=assumed(table),
             source=source,
         )
     except ValueError as error:
@@ -100,17 +119,57 @@ def _grid(table: Table) -> Grid:
 
 
 def _quantity(table: Table, name: str) -> Quantity:
+    if "transform" in table and ("shift" in table or "scale" in table):
+        raise table.refuse("transform", "no shift and no scale beside it: a transform stands in their place")
     quantity = Quantity(
         name=table.text("name", name),
         kind=cast(Kind, table.text("kind", "scalar", get_args(Kind))),
         quantity=table.text("quantity"),
         unit=table.text("unit"),
         rms=table.number("rms", None, positive=True),
-        shift=cast(float, table.number("shift", 0.0)),
-        scale=cast(float, table.number("scale", 1.0)),
+        shift=_numbers(table, "shift", 0.0),
+        scale=_numbers(table, "scale", 1.0),
+        growth=_growth(table) if "growth" in table else None,
+        transform=_code(table, "transform"),
     )
     table.done()
     return quantity
+
+
+def _numbers(table: Table, key: str, default: float) -> float | tuple[float, ...]:
+    """One number, or a list of them."""
+    value = table.take(key, default)
+    each = value if isinstance(value, list) and value else [value]
+    if not all(map(is_number, each)):
+        raise table.refuse(key, "a finite number, or a list of one a channel")
+    return tuple(float(v) for v in value) if isinstance(value, list) else float(value)
+
+
+def _growth(table: Table) -> tuple[float | str, float | str]:
+    """Redshift and Omega_m, each a number or the name of a conditioning parameter."""
+    growth = table.table("growth")
+    found = growth.take("redshift"), growth.take("omega_m")
+    for key, value in zip(("redshift", "omega_m"), found, strict=True):
+        if not isinstance(value, str) and not (is_number(value) and value >= 0):
+            raise growth.refuse(key, "a number, or the name of a parameter in [conditioning]")
+    growth.done()
+    return found
+
+
+def _call(table: Table, adapted: bool) -> Call:
+    call = Call(
+        inputs=table.text("inputs", "channels", INPUTS),
+        channels=table.text("channels", "first", ("first", "last")),
+        parameters=table.text("parameters", "keywords", PARAMETERS),
+        output=table.take("output", ""),
+        residual=table.flag("residual", False),
+    )
+    if not isinstance(call.output, (str, int)) or isinstance(call.output, bool):
+        raise table.refuse("output", "the place or the name of an item of what the network returns")
+    if adapted and call != Call(residual=call.residual):
+        raise table.refuse("inputs", "only residual beside an adapter: the adapter itself calls the network")
+    table.done()
+    return call
 
 
 def _truth(table: Table) -> Truth:
@@ -132,9 +191,20 @@ def _symmetries(table: Table, grid: Grid, declared: bool) -> Symmetries:
     if rotation not in ("full", "none") and not (isinstance(rotation, list) and rotation and set(rotation) <= set(about)):
         raise table.refuse("rotation", f'"full", "none" or a list of axes out of {list(about)}')
     turns = tuple(rotation) if isinstance(rotation, list) else cast(Literal["full", "none"], rotation)
-    symmetries = Symmetries(tuple(translation), turns, table.flag("reflection", True), declared)
+    reflection = table.take("reflection", True)
+    if not isinstance(reflection, bool) and not (isinstance(reflection, list) and set(reflection) <= set(along)):
+        raise table.refuse("reflection", f"true, false or a list of axes out of {list(along)}")
+    mirrored = tuple(reflection) if isinstance(reflection, list) else reflection
+    symmetries = Symmetries(tuple(translation), turns, mirrored, declared)
     table.done()
     return symmetries
+
+
+def _constraints(table: Table) -> Constraints:
+    names = {key: table.texts(key) for key in LAWS}
+    constraints = Constraints(**names, residual=_code(table, "residual"))
+    table.done()
+    return constraints
 
 
 def _data(table: Table) -> DataSource:

@@ -54,6 +54,8 @@ class Table:
         value = self.take(key, default)
         if not isinstance(value, str) or (choices and value not in choices):
             raise self.refuse(key, "one of " + ", ".join(f'"{c}"' for c in choices) if choices else "a text in quotes")
+        if "\0" in value:
+            raise self.refuse(key, "a text without NUL, which no file that it names or is stored in can hold")
         return value
 
     def number(self, key: str, default: float | None = None, positive: bool = False) -> float | None:
@@ -65,6 +67,13 @@ class Table:
         if not is_number(value) or (positive and value <= 0):
             raise self.refuse(key, "a positive number" if positive else "a finite number")
         return float(value)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of strings."""
+        value = self.take(key, [])
+        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+            raise self.refuse(key, "a list of texts in quotes")
+        return tuple(value)
 
     def flag(self, key: str, default: bool) -> bool:
         """true or false."""

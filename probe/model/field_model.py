@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -14,11 +14,14 @@ from torch import Tensor, nn
 
 from probe.description import Description
 from probe.errors import InputError
-from probe.fields import Field, Quantity
+from probe.fields import Field
 from probe.grid import Grid
+from probe.model import checks
 from probe.model.batching import Batches, choose_device, evaluating
+from probe.model.calling import Caller
+from probe.model.normalisation import Normalisation
 from probe.model.recipe import Recipe
-from probe.model.structure import pad, padding_of, stride_of
+from probe.model.structure import pad, padding_of, precision_of, stride_of
 from probe.model.twin import double_copy, shuffled
 
 
@@ -28,8 +31,11 @@ class FieldModel:
     Parameters
     ----------
     network : nn.Module or callable
-        Takes and gives a tensor (batch, channel, *grid), in the network's own normalisation.
+        Takes and gives a tensor (batch, channel, *grid), in the network's own normalisation; another way of calling it is said
+        in the description.
     description : Description
+    code : mapping of str to callable
+        What the description's names `module:object` stand for: adapter, transforms, law, pairs.
     device : str
         "auto" is where the module's weights are.
     dtype : torch.dtype, optional
@@ -44,9 +50,13 @@ class FieldModel:
         Builds the same network afresh, for the untrained twin.
     differentiable : bool
         Whether gradients pass through the network.
+    loaded : mapping, optional
+        What was read from which file, for the record.
 
     Attributes
     ----------
+    parameters : dict of str to float
+        The conditioning it is asked under; `at` gives the model under another.
     passes : int
         Samples that were put through the network so far.
     may_be_missing : bool
@@ -58,6 +68,7 @@ class FieldModel:
         network: Callable[[Tensor], Tensor],
         description: Description,
         *,
+        code: Mapping[str, Callable[..., Any]] | None = None,
         device: str = "auto",
         dtype: torch.dtype | None = None,
         batch_size: int | None = None,
@@ -67,13 +78,16 @@ class FieldModel:
         recipe: Recipe | None = None,
         factory: Callable[[], nn.Module] | None = None,
         differentiable: bool = True,
+        loaded: Mapping[str, Any] | None = None,
     ) -> None:
         self.device = choose_device(device, network)
         self.network = network.to(self.device) if isinstance(network, nn.Module) and device != "auto" else network
         self.description = description
-        self.dtype = dtype or _precision_of(network)
+        self.dtype = dtype or precision_of(network)
         self.path, self.sha256, self.recipe, self.factory = path, sha256, recipe, factory
-        self.differentiable = differentiable
+        self.differentiable, self.loaded = differentiable, dict(loaded or {})
+        self.code = dict(code or {})
+        self.parameters = {name: float(one["default"]) for name, one in description.conditioning.items()}
         self.may_be_missing = False
         self.passes = 0
         self._batches = Batches(batch_size)
@@ -91,6 +105,11 @@ class FieldModel:
     def grid(self) -> Grid:
         """The grid it was described with."""
         return self.description.grid
+
+    @property
+    def physical_dtype(self) -> torch.dtype:
+        """Of values in physical units: the network's own, and never narrower than float32, since units make any size."""
+        return torch.promote_types(self.dtype, torch.float32)
 
     @property
     def batch_size(self) -> int | None:
@@ -114,7 +133,31 @@ class FieldModel:
             # A model that cannot be run at all says so, with its reason, when it is asked.
             with torch.no_grad(), suppress(Exception):
                 self._run(self._sample())
-            return stride_of(self.network, pad(self._sample(), self._padding or 0), self._padding or 0)
+            return stride_of(self._call, pad(self._sample(), self.padding), self.padding)
+
+    @property
+    def padding(self) -> int:
+        """Cells of periodic copies put around the field on each side for a network that does not pad; 0 before the first answer."""
+        return self._padding or 0
+
+    def at(self, **parameters: float) -> FieldModel:
+        """The same model under another conditioning; parameters not given keep their value.
+
+        Raises
+        ------
+        InputError
+            If it has no such parameter.
+        """
+        for name in parameters:
+            if name not in self.parameters:
+                known = ", ".join(self.parameters) or "none"
+                raise InputError(
+                    f"{self.name} is not conditioned on {name!r} (its parameters: {known}); describe it in [conditioning]"
+                )
+        other = copy(self)
+        other.parameters = self.parameters | parameters
+        other.recipe = replace(self.recipe, parameters=tuple(other.parameters.items())) if self.recipe else None
+        return other
 
     def __call__(self, field: Field) -> Field:
         """The model's answer to a field, without gradients, in the model's precision and on its device.
@@ -131,16 +174,14 @@ class FieldModel:
             One sentence, if the field does not suit the model, or the model changes its input, raises, runs out of memory, or
             gives anything but finite numbers of the described shape.
         """
-        self._check_field(field)
-        values = field.values.to(self.device, self.dtype)
+        checks.check_field(field, self.description, self.name)
+        if field.grid.shape != self.grid.shape and any(points % self.stride for points in field.grid.shape):
+            raise InputError(f"{self.name} has the stride {self.stride}; found a grid of {field.grid.shape}: give multiples of it")
+        values = field.values.to(self.device, self.physical_dtype)
         with torch.no_grad(), evaluating(self.network):
             answers = self._batches.run(lambda batch: self._answer(batch, field.grid), values)
-        if not self.may_be_missing and not torch.isfinite(answers).all():
-            bad = int((~torch.isfinite(answers)).flatten(1).any(1).sum())
-            raise InputError(
-                f"the model returned NaN or infinity for {bad} of {len(answers)} inputs of rms {field.norm().max():.3g}; "
-                "check its weights, and shift and scale in its description"
-            )
+        if not self.may_be_missing:
+            checks.check_finite(answers, field)
         return Field(answers, field.grid, self.description.outputs)
 
     def function(self, values: Tensor) -> Tensor:
@@ -157,7 +198,8 @@ class FieldModel:
         """
         self.passes += len(values)
         with evaluating(self.network):
-            return self._denormalised(self._run(self._normalised(values.to(self.device, self.dtype))))
+            values = values.to(self.device, self.physical_dtype)
+            return self._physical(self._run(self._side("input").inward(values).to(self.dtype)), values)
 
     def untrained_twin(self, seed: int) -> tuple[FieldModel, str] | None:
         """The same architecture without what it learned, and how it came about.
@@ -176,8 +218,8 @@ class FieldModel:
                 network, how = self.factory().to(self.device), "initialised"
                 network = double_copy(network) if self.dtype == torch.float64 else network
             else:
-                sides = (points + 2 * (self._padding or 0) for points in self.grid.shape)
-                network, how = shuffled(self.network, seed, (self.description.channels_in, *sides)), "shuffled"
+                sides = (points + 2 * self.padding for points in self.grid.shape)
+                network, how = shuffled(self.network, seed, (self.description.channels_in, *sides), self._caller), "shuffled"
         recipe = replace(self.recipe, untrained_seed=seed) if self.recipe else None
         return self._with(network, recipe, f"untrained {self.name}"), how
 
@@ -192,69 +234,66 @@ class FieldModel:
         if not isinstance(self.network, nn.Module):
             raise InputError(f"{self.name} is a plain callable, which cannot be put into double precision; give a torch module")
         recipe = replace(self.recipe, double=True) if self.recipe else None
-        return self._with(double_copy(self.network), recipe, self.name)
+        other = self._with(double_copy(self.network), recipe, self.name)
+        other.dtype = torch.float64  # a network without parameters does not say so itself
+        return other
+
+    def asked(self, batch_size: int | None = None, device: str = "") -> FieldModel:
+        """The same model asked so many samples at once, or a copy of it on another device."""
+        other = copy(self)
+        if device:
+            other.device = choose_device(device)
+            other.network = deepcopy(self.network).to(other.device) if isinstance(self.network, nn.Module) else self.network
+        other._batches = Batches(batch_size or self.batch_size)
+        return other
 
     def _with(self, network: nn.Module, recipe: Recipe | None, name: str) -> FieldModel:
         other = copy(self)
         other.network, other.recipe, other.name, other.passes = network, recipe, name, 0
-        other.dtype = _precision_of(network)
+        other.dtype = precision_of(network)
         other._batches = Batches(self.batch_size)
         return other
 
     def _answer(self, values: Tensor, grid: Grid) -> Tensor:
         """One batch, checked: what a wrong model does wrong is told here."""
-        normalised = self._normalised(values)
+        normalised = self._side("input").inward(values).to(self.dtype)
         given = normalised.clone()
         answer = self._run(given)
         if not torch.equal(given, normalised):
             raise InputError("the model writes into its input; let forward begin with x = x.clone()")
-        self._check_answer(answer, (len(values), self.description.channels_out, *grid.shape), tuple(values.shape))
+        checks.check_answer(answer, (len(values), self.description.channels_out, *grid.shape), tuple(values.shape))
         self.passes += len(values)
-        return self._denormalised(answer).to(self.dtype)
+        return self._physical(answer, values).to(self.physical_dtype)
 
-    def _check_answer(self, answer: Any, expected: tuple[int, ...], given: tuple[int, ...]) -> None:
-        if not isinstance(answer, Tensor):
-            raise InputError(
-                f"the model returned {_found(answer)}; expected one tensor of shape {expected}: "
-                "wrap it in a module that returns only that one"
-            )
-        found = tuple(answer.shape)
-        if answer.is_complex():
-            raise InputError(f"the model returned complex numbers of shape {found}; give each part a channel of its own")
-        if found != expected:
-            raise InputError(
-                f"the model returned the shape {found} for an input of {given}; expected {expected}: "
-                "check the outputs and the grid in its description"
-            )
-
-    def _check_field(self, field: Field) -> None:
-        described, grid = self.description, field.grid
-        channels = field.values.shape[1]
-        if grid.dimension != self.grid.dimension or channels != described.channels_in:
-            raise InputError(
-                f"{self.name} takes {described.channels_in} channels on a {self.grid.dimension}-dimensional grid; found {channels} "
-                f"on {grid.dimension} dimensions: give it a field of the inputs that its description names"
-            )
-        if grid.shape != self.grid.shape and any(points % self.stride for points in grid.shape):
-            raise InputError(f"{self.name} has the stride {self.stride}; found a grid of {grid.shape}: give multiples of it")
-        if len(field) == 0:
-            raise InputError(f"{self.name} was given no sample at all; give a field with at least one")
-        if not torch.isfinite(field.values).all():
-            raise InputError(f"the input of {self.name} holds NaN or infinity; give it finite numbers")
+    def _physical(self, answer: Tensor, values: Tensor) -> Tensor:
+        """The network's answer in physical units, added to the input where it predicts a residual."""
+        answer = self._side("output").outward(answer.to(values.dtype))
+        return answer + values[:, : answer.shape[1]] if self.description.call.residual else answer
 
     def _run(self, given: Tensor) -> Any:
         """The network's answer to a normalised input, aligned with it; whether it needs padding is found on the first."""
-        answer = self.network(pad(given, self._padding or 0))
+        answer = self._call(pad(given, self.padding))
         if self._padding is None:
             shrunk = isinstance(answer, Tensor) and answer.ndim == given.ndim and answer.shape[2:] != given.shape[2:]
             self._padding = self._find_padding() if shrunk and self.grid.boundary == "periodic" else 0
             if self._padding:
-                answer = self.network(pad(given, self._padding))
+                answer = self._call(pad(given, self._padding))
         return answer
+
+    def _call(self, given: Tensor) -> Any:
+        return self._caller(self.network, given)
+
+    @property
+    def _caller(self) -> Caller:
+        return Caller(self.description, self.parameters, self.code.get(self.description.adapter))
+
+    def _side(self, side: str) -> Normalisation:
+        quantities = self.description.inputs if side == "input" else self.description.outputs
+        return Normalisation(quantities, self.grid, self.parameters, self.code)
 
     def _find_padding(self) -> int:
         with self._quiet_random():
-            padding = padding_of(self.network, self._sample())
+            padding = padding_of(self._call, self._sample())
         if padding:
             self.notes.append(f"the network does not pad: its input is padded periodically by {padding} cells on each side")
         return padding
@@ -262,38 +301,6 @@ class FieldModel:
     def _sample(self) -> Tensor:
         return torch.zeros((1, self.description.channels_in, *self.grid.shape), dtype=self.dtype, device=self.device)
 
-    def _normalised(self, values: Tensor) -> Tensor:
-        constants = self._constants(self.description.inputs)
-        return values if constants is None else (values - constants[0]) / constants[1]
-
-    def _denormalised(self, values: Tensor) -> Tensor:
-        constants = self._constants(self.description.outputs)
-        return values if constants is None else values * constants[1] + constants[0]
-
-    def _constants(self, quantities: tuple[Quantity, ...]) -> tuple[Tensor, Tensor] | None:
-        """Shift and scale of each channel, shaped to broadcast; None where they change nothing."""
-        if all(q.shift == 0 and q.scale == 1 for q in quantities):
-            return None
-        pairs = [(q.shift, q.scale) for q in quantities for _ in range(q.width(self.grid))]
-        constants = torch.tensor(pairs, dtype=self.dtype, device=self.device).T.reshape(2, 1, -1, *[1] * self.grid.dimension)
-        return constants[0], constants[1]
-
     def _quiet_random(self) -> Any:
         """Random numbers drawn within leave the global generators as they were."""
         return torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else [])
-
-
-def _precision_of(network: object) -> torch.dtype:
-    if isinstance(network, nn.Module):
-        for parameter in network.parameters():
-            if parameter.is_floating_point():
-                return parameter.dtype
-    return torch.float32
-
-
-def _found(answer: object) -> str:
-    if isinstance(answer, Mapping):
-        return f"a dict with the keys {', '.join(map(repr, answer))}"
-    if isinstance(answer, (tuple, list)):
-        return f"a {type(answer).__name__} of {len(answer)}"
-    return f"an object of type {type(answer).__name__}"

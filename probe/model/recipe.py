@@ -26,6 +26,8 @@ class Recipe:
     trust_pickle : bool
     device : str
     batch_size : int or None
+    parameters : tuple of (str, float)
+        The conditioning, where it is not the description's default.
     untrained_seed : int or None
         The untrained twin under this seed instead of the model itself.
     double : bool
@@ -40,5 +42,6 @@ class Recipe:
     trust_pickle: bool = False
     device: str = "auto"
     batch_size: int | None = None
+    parameters: tuple[tuple[str, float], ...] = ()
     untrained_seed: int | None = None
     double: bool = False

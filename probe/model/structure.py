@@ -26,6 +26,15 @@ class _Sides(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return answer
 
 
+def precision_of(network: object) -> torch.dtype:
+    """The real dtype that a network computes in: that of its first parameter in floating point, complex ones too; else float32."""
+    if isinstance(network, nn.Module):
+        for parameter in network.parameters():
+            if parameter.is_floating_point() or parameter.is_complex():
+                return parameter.dtype.to_real()
+    return torch.float32
+
+
 def stride_of(network: Callable[[Tensor], Tensor], sample: Tensor, padding: int = 0) -> int:
     """Total stride: the side of the input over the side of the smallest grid that a convolution or pooling gives.
 
