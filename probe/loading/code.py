@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 
 from probe.description.table import nearest
 from probe.errors import InputError
 
 
-def import_object(name: str, folder: str = "") -> Any:
-    """The object of `module:object`, with `folder` (by default the current one) searched first.
+def import_object(name: str, folder: str = "", beside: str = "") -> Any:
+    """The object of `module:object`, looked for in `folder` (by default the current one), the environment, and `beside`.
 
     Raises
     ------
@@ -27,13 +30,15 @@ def import_object(name: str, folder: str = "") -> Any:
     """
     module_name, _, path = name.partition(":")
     folder = folder or str(Path.cwd())
-    # It stays there: a factory may import when it is called.
+    # They stay there: a factory may import when it is called. What lies beside a description must not hide the environment.
     if folder not in sys.path:
         sys.path.insert(0, folder)
+    if beside and beside not in sys.path:
+        sys.path.append(beside)
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        where = f"in {folder} or the environment"
+        where = " or ".join(filter(None, (f"in {folder}", "the environment", beside)))
         raise InputError(f"{name}: there is no module {error.name!r} {where}; run where it can be imported") from error
     except Exception as error:  # the module is the user's, and may raise anything
         raise InputError(f"{name}: importing {module_name} raised {type(error).__name__} ({error}); mend it there") from error
@@ -76,23 +81,70 @@ def takes_tensors(function: Callable[..., Any]) -> bool:
 
 
 class OnArrays:
-    """A function of numpy arrays as a function of tensors, without gradients; the array that it is handed is read-only."""
+    """A function of arrays as a function of tensors, without gradients.
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
+    The arrays are read-only, and in the precision of the tensors: float32 from a FieldModel that was not told otherwise. That is
+    what networks in JAX, Keras and the like compute in, and many refuse anything wider; the price is that a function that would
+    rather work in float64 gets its input rounded. An answer is whatever numpy makes an array of through `__array__`, as it does of
+    JAX's, or tuples, lists and dicts of such.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
         self.__name__ = getattr(function, "__name__", type(function).__name__)
 
-    def __call__(self, values: Tensor) -> Any:
-        array = values.detach().cpu().numpy()
-        array.flags.writeable = False
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        device = next((leaf.device for leaf in tree_leaves((arguments, keywords)) if isinstance(leaf, Tensor)), None)
+        given, named = tree_map_only(Tensor, _array, (arguments, keywords))
         try:
-            answer = self.function(array)
+            answer = self.function(*given, **named)
         except ValueError as error:
             if "read-only" in str(error):
                 raise InputError(f"{self.__name__} writes into its input; let it work on a copy, such as x = x.copy()") from error
             raise
-        # A copy, because a result may be the read-only input itself.
-        return torch.from_numpy(np.array(answer)).to(values.device) if isinstance(answer, np.ndarray) else answer
+        return tree_map(lambda leaf: _tensor(leaf, device), answer)
+
+
+def _array(values: Tensor) -> np.ndarray[Any, Any]:
+    """Read-only, and in float32 where numpy has no such dtype."""
+    array = (values.float() if values.dtype is torch.bfloat16 else values).detach().cpu().numpy()
+    array.flags.writeable = False
+    return array
+
+
+def _tensor(answer: Any, device: torch.device | None) -> Any:
+    """A tensor of what is like an array of numbers; anything else as it is."""
+    if isinstance(answer, Tensor) or not hasattr(answer, "__array__"):
+        return answer
+    array = np.array(answer)  # a copy, because an answer may be the read-only input itself
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    if kind == "V" and np.can_cast(array.dtype, np.float32):  # bfloat16 and narrower, which are no dtypes of numpy's own
+        array = array.astype(np.float32)
+    elif kind in "fc" and size > (8 if kind == "f" else 16):  # long double
+        array = array.astype(np.float64 if kind == "f" else np.complex128)
+    elif kind not in "fcbiu":
+        return answer
+    return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False)).to(device)
+
+
+def source_sha256(thing: Any, otherwise: Any = None) -> str:
+    """sha256 of the file that a class or function was written in; empty where it has none.
+
+    Parameters
+    ----------
+    otherwise : object, optional
+        What is looked at where a thing was written nowhere, as an object is not; by default its class.
+    """
+    while isinstance(thing, (OnArrays, partial)):
+        thing = thing.function if isinstance(thing, OnArrays) else thing.func
+    for one in (thing, otherwise or type(thing)):
+        try:
+            path = inspect.getsourcefile(inspect.unwrap(one))
+        except TypeError:  # it is compiled, or an object
+            continue
+        if path and Path(path).is_file():
+            return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return ""
 
 
 def code_name(thing: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -16,10 +17,11 @@ from probe.description import Description, likely_channels, write_description
 from probe.errors import InputError
 from probe.fields import Kind, Quantity
 from probe.grid import Grid
-from probe.loading.checkpoints import fill
+from probe.loading.checkpoints import Contents
 from probe.loading.code import build, code_name, import_object
-from probe.loading.load import beside
+from probe.loading.load import beside, named_code
 from probe.loading.permission import allow
+from probe.loading.weights import fill
 from probe.model import FieldModel
 
 Shape = Grid | int | Sequence[int]
@@ -33,6 +35,8 @@ def wrap(
     output: What = "vector",
     *,
     factory: Callable[[], nn.Module] | None = None,
+    adapter: Callable[..., Any] | None = None,
+    law: Callable[..., Any] | None = None,
     device: str = "auto",
     dtype: torch.dtype | None = None,
     batch_size: int | None = None,
@@ -49,21 +53,33 @@ def wrap(
     input, output : kind, Quantity, or a sequence of them
     factory : callable, optional
         Builds the same network afresh, for the untrained twin.
+    adapter : callable, optional
+        `adapter(network, values, **parameters)` calls the network: (batch, channel, *grid) -> the same.
+    law : callable, optional
+        The truth of any input, (batch, channel, *grid) -> the same in physical units: of tensors if annotated so, else of arrays.
     device : str
         "auto" leaves it where it is.
     dtype, batch_size
         As in FieldModel.
     **about
-        Other parts of a Description: name, truth, symmetries, data, conditioning, representation.
+        Other parts of a Description: name, call, truth, symmetries, data, conditioning, representation.
 
     Raises
     ------
     InputError
         If the grid or a kind is none.
     """
+    live = {key: thing for key, thing in (("live:adapter", adapter), ("live:law", law)) if thing is not None}
     description = _describe(network, grid, input, output, about)
+    if law is not None:
+        description = replace(description, truth=replace(description.truth, law="live:law"))
+    if adapter is not None:
+        description = replace(description, adapter="live:adapter")
     digest = _sha256_of_weights(network) if isinstance(network, nn.Module) else ""
-    return FieldModel(network, description, device=device, dtype=dtype, batch_size=batch_size, sha256=digest, factory=factory)
+    code = named_code(description, live=live)
+    return FieldModel(
+        network, description, code=code, device=device, dtype=dtype, batch_size=batch_size, sha256=digest, factory=factory
+    )
 
 
 def save(
@@ -105,7 +121,8 @@ def save(
         raise InputError(f"the factory {factory!r} has no name that can be imported; define it at the top level of a module")
     state = {key: tensor.detach().cpu() for key, tensor in network.state_dict().items()}
     with torch.random.fork_rng(devices=[]):
-        fill(build(import_object(name) if isinstance(factory, str) else factory, arguments, name), state, path, name)
+        built = build(import_object(name) if isinstance(factory, str) else factory, arguments, name)
+        fill(built, Contents(path, {"": state}), name)
     description = _describe(network, grid, input, output, {"factory": name, "factory_arguments": arguments} | about)
     _write(state, path)
     write_description(description, beside(path))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import inspect
 import os
+import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,16 @@ import torch
 from torch import nn
 
 from probe.description import Description, guess_description, likely_channels, names_code, read_description
+from probe.description.guess import description_of_shapes
 from probe.description.table import nearest
 from probe.errors import InputError
-from probe.loading.checkpoints import State, fill, read_state, read_trusted
-from probe.loading.code import OnArrays, build, code_name, import_object, takes_tensors
-from probe.loading.formats import format_of, sha256_of
+from probe.loading.anatomy import signature_of
+from probe.loading.checkpoints import State, read_safely, read_trusted
+from probe.loading.code import OnArrays, build, code_name, import_object, source_sha256, takes_tensors
+from probe.loading.formats import Format, format_of, sha256_of
+from probe.loading.onnx import OnnxNetwork
 from probe.loading.permission import is_allowed
+from probe.loading.weights import choose_module, fill, likely_state
 from probe.model import FieldModel, Recipe, choose_device
 from probe.zoo import entries
 
@@ -41,7 +46,7 @@ def load(
     Parameters
     ----------
     source : str or path
-        A checkpoint (torch, safetensors, Lightning), `module:function` on arrays (channel axis second), or `zoo:NAME`.
+        A checkpoint (torch, safetensors, Lightning), ONNX, `module:function` on arrays (channel axis second), or `zoo:NAME`.
     spec : path, optional
         Its description. By default `NAME.probe.toml` beside the checkpoint, else [tool.probe] of the nearest pyproject.toml,
         else guesses. Passing it is leave to run the code that it names.
@@ -62,7 +67,7 @@ def load(
     text = os.fspath(source)
     named = factory if isinstance(factory, str) else code_name(factory) if factory is not None else ""
     description = find_description(text, spec, factory_given=factory is not None)
-    where = text if text.startswith("zoo:") or _is_function(text) else str(Path(text).absolute())
+    where = text if text.startswith("zoo:") or is_function(text) else str(Path(text).absolute())
     recipe = Recipe(where, description, named, str(Path.cwd()), "", trust_pickle, device, batch_size)
     model = _make(recipe, factory if callable(factory) else None)
     if factory is not None and not named:
@@ -95,18 +100,12 @@ def find_description(source: str, spec: str | os.PathLike[str] | None, factory_g
     InputError
         If it cannot be read, or was found rather than passed, names code and was not allowed on this machine.
     """
-    if spec is not None:
-        return read_description(os.fspath(spec))
-    if source.startswith("zoo:"):
-        return None  # it comes with the entry
-    path = beside(Path(source)) if not _is_function(source) else None
-    if path is None or not path.is_file():
-        path = _project_file()
+    path = description_file(source, spec)
     if path is None:
         return None
     description = read_description(path)
     named = [code for code in description.code if not (factory_given and code == description.factory)]
-    if named and not is_allowed(path):
+    if named and spec is None and not is_allowed(path):
         raise InputError(
             f"{path} names code ({', '.join(named)}) and was not allowed on this machine; read it, then run "
             f"`probe allow {path}` or pass --spec {path}"
@@ -114,9 +113,19 @@ def find_description(source: str, spec: str | os.PathLike[str] | None, factory_g
     return description
 
 
+def description_file(source: str, spec: str | os.PathLike[str] | None = None) -> Path | None:
+    """The file whose description applies to a source: the one passed, beside it, or the project's; None where there is none."""
+    if spec is not None:
+        return Path(spec)
+    if source.startswith("zoo:"):
+        return None  # it comes with the entry
+    path = None if is_function(source) else beside(Path(source))
+    return path if path is not None and path.is_file() else _project_file()
+
+
 def beside(checkpoint: Path) -> Path:
     """Where the description of a checkpoint lies."""
-    return checkpoint.with_name(f"{checkpoint.stem}.probe.toml")
+    return checkpoint.parent / f"{checkpoint.stem}.probe.toml"
 
 
 def _project_file() -> Path | None:
@@ -127,12 +136,13 @@ def _project_file() -> Path | None:
         return None
     try:
         table = tomllib.loads(found.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{found} is no TOML: {error}; mend it there, or pass a description with --spec") from error
     return found if "probe" in table.get("tool", {}) else None
 
 
-def _is_function(source: str) -> bool:
+def is_function(source: str) -> bool:
+    """Whether a source is `module:function` and no file."""
     return names_code(source) and not Path(source).exists()
 
 
@@ -141,7 +151,7 @@ def _make(recipe: Recipe, factory: Callable[..., nn.Module] | None) -> FieldMode
     with torch.random.fork_rng(devices=[]):
         if recipe.source.startswith("zoo:"):
             return _from_zoo(recipe, recipe.source.removeprefix("zoo:"))
-        if _is_function(recipe.source):
+        if is_function(recipe.source):
             return _from_function(recipe)
         return _from_checkpoint(recipe, Path(recipe.source), factory)
 
@@ -166,50 +176,100 @@ def _from_zoo(recipe: Recipe, name: str) -> FieldModel:
 def _from_function(recipe: Recipe) -> FieldModel:
     if recipe.description is None:
         raise InputError(f"{recipe.source} is a function, which tells no grid and no channels; describe it with --spec FILE")
-    found = import_object(recipe.source, recipe.folder)
+    found = import_object(recipe.source, recipe.folder, recipe.description.beside)
     if isinstance(found, type) or not callable(found):
         what = "class" if isinstance(found, type) else type(found).__name__
         raise InputError(f"{recipe.source} is a {what}; expected a function of arrays: a network needs a checkpoint too")
     tensors = isinstance(found, nn.Module) or takes_tensors(found)
-    code = inspect.getsourcefile(inspect.unwrap(found)) if inspect.isfunction(found) else None
-    digest = sha256_of(Path(code)) if code else ""
+    digest = source_sha256(found, sys.modules[recipe.source.partition(":")[0]])
     _check_unchanged(recipe, digest)
     network = found if tensors else OnArrays(found)
-    return _field_model(recipe, network, recipe.description, digest, recipe.source, differentiable=tensors)
+    made = {recipe.source: found}
+    return _field_model(recipe, network, recipe.description, digest, recipe.source, made, differentiable=tensors)
 
 
 def _from_checkpoint(recipe: Recipe, path: Path, factory: Callable[..., nn.Module] | None, name: str = "") -> FieldModel:
-    kind = format_of(path)
-    digest = sha256_of(path)
+    kind, digest = format_of(path), sha256_of(path)
     _check_unchanged(recipe, digest)
-    found = read_trusted(path) if recipe.trust_pickle else read_state(path, kind)
-    named = recipe.factory or (recipe.description.factory if recipe.description else "")
-    again = None
-    if factory or named:
-        maker = factory or import_object(named, recipe.folder)
-        arguments = recipe.description.factory_arguments if recipe.description else {}
-        told = named or getattr(maker, "__name__", repr(maker))
-
-        def again() -> nn.Module:
-            return build(maker, arguments, told)
-
-        network = again()
-        fill(network, found.state_dict() if isinstance(found, nn.Module) else found, path, told)
-    elif isinstance(found, nn.Module):
-        network = found
+    made = _maker(recipe, factory)
+    more: dict[str, Any] = {"path": f"zoo:{name}" if name else str(path)}
+    loaded = {"format": kind.value, "sha256": digest, "factory": next(iter(made), "")}
+    if kind is Format.ONNX and not made:
+        exported = OnnxNetwork(path)
+        more |= {"loaded": loaded, "differentiable": False, "dtype": exported.dtype}
+        return _field_model(recipe, exported, recipe.description or exported.describe(path), digest, name or path.stem, {}, **more)
+    contents = (read_trusted if recipe.trust_pickle else read_safely)(path, kind)
+    weights = recipe.description.weights if recipe.description else ""
+    arguments = recipe.description.factory_arguments if recipe.description else {}
+    if made:
+        ((told, maker),) = made.items()
+        more["factory"] = partial(build, maker, arguments, told)
+        network = build(maker, arguments, told)
+        taken = fill(network, contents, told, weights)
+    elif whole := choose_module(contents, weights):
+        network, taken = whole
     else:
-        raise _bare(path, found)
-    description = recipe.description or guess_description(network.state_dict(), network)
-    return _field_model(
-        recipe, network, description, digest, name or path.stem, factory=again, path=f"zoo:{name}" if name else str(path)
-    )
+        raise _bare(path, likely_state(contents, weights))
+    description = recipe.description or _guessed(path, kind, network)
+    model = _field_model(recipe, network, description, digest, name or path.stem, made, loaded=loaded | taken.as_dict(), **more)
+    model.notes.extend(taken.sentences())
+    return model
 
 
-def _field_model(recipe: Recipe, network: Any, description: Description, digest: str, name: str, **more: Any) -> FieldModel:
+def _maker(recipe: Recipe, factory: Callable[..., nn.Module] | None) -> dict[str, Callable[..., Any]]:
+    """What builds the network, under its name; empty where nobody said."""
+    named = recipe.factory or (recipe.description.factory if recipe.description else "")
+    if factory:
+        return {named or getattr(factory, "__name__", repr(factory)): factory}
+    beside = recipe.description.beside if recipe.description else ""
+    return {named: import_object(named, recipe.folder, beside)} if named else {}
+
+
+def _guessed(path: Path, kind: Format, network: nn.Module) -> Description:
+    sides = signature_of(path) if kind is Format.EXPORT else ((), ())
+    stated = description_of_shapes(*([tensor.shape for tensor in side] for side in sides))
+    return stated or guess_description(network.state_dict(), network)
+
+
+def _field_model(
+    recipe: Recipe, network: Any, description: Description, digest: str, name: str, made: Mapping[str, Any], **more: Any
+) -> FieldModel:
+    """The model of what was read; `made` holds the code that made it, by name, for the record."""
     device = str(choose_device(recipe.device)) if isinstance(network, nn.Module) else recipe.device
     filled = replace(recipe, description=description, sha256=digest)
-    settings = {"path": recipe.source, "name": description.name or name} | more
-    return FieldModel(network, description, device=device, batch_size=recipe.batch_size, sha256=digest, recipe=filled, **settings)
+    code = named_code(description, recipe.folder)
+    loaded = {**more.pop("loaded", {}), "code": {key: source_sha256(thing) for key, thing in {**code, **made}.items()}}
+    settings = {"path": recipe.source, "name": description.name or name, "code": code, "loaded": loaded} | more
+    model = FieldModel(network, description, device=device, batch_size=recipe.batch_size, sha256=digest, recipe=filled, **settings)
+    return model.at(**dict(recipe.parameters)) if recipe.parameters else model
+
+
+def named_code(
+    description: Description, folder: str = "", live: Mapping[str, Callable[..., Any]] | None = None
+) -> dict[str, Callable[..., Any]]:
+    """What a description's names `module:object` stand for, but for the factory and the representation.
+
+    Parameters
+    ----------
+    folder : str
+        Where code is looked for first.
+    live : mapping, optional
+        What is at hand and need not be imported.
+
+    Raises
+    ------
+    InputError
+        If one cannot be imported or called.
+    """
+    code, other = dict(live or {}), {description.factory, *description.representation.values()}
+    for name in description.code:
+        if name not in other and name not in code:
+            code[name] = import_object(name, folder, description.beside)
+        if name in code and (not callable(code[name]) or isinstance(code[name], type)):
+            raise InputError(f"{name} is a {type(code[name]).__name__}; expected a function, since the description calls it")
+    if (law := description.truth.law) in code and not takes_tensors(code[law]):
+        code[law] = OnArrays(code[law])
+    return code
 
 
 def _check_unchanged(recipe: Recipe, digest: str) -> None:
