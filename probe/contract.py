@@ -57,7 +57,7 @@ class Subject(Protocol):
 
     @property
     def description(self) -> Description:
-        """What is known of the model."""
+        """What is known of the model under test; the same for its controls, which are put the same inputs."""
 
     @property
     def grid(self) -> Grid:
@@ -95,6 +95,8 @@ class Check:
         Where the bound comes from.
     covers : str
         What the interval was sampled over.
+    rests_on : tuple of str
+        Guesses about the model that it holds under; filled in by the runner.
     """
 
     name: str
@@ -105,6 +107,7 @@ class Check:
     sentence: str
     bound_from: str = ""
     covers: str = "deterministic"
+    rests_on: tuple[str, ...] = ()
 
     @classmethod
     def judged(

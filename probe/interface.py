@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from probe.runner import Plan, Progress, Silent, execute, judge, make_pairs
 from probe.runner import document as documents
 
 Settings = Mapping[str, Mapping[str, Any]]
+_LONGEST_NAME = 60  # characters of a folder, in up to four bytes each: file systems take 255
 
 
 @dataclass
@@ -102,7 +104,8 @@ def run(
 
 def default_folder(model: FieldModel) -> Path:
     """reports/<model>-<first 8 of its sha256>."""
-    return Path("reports") / f"{model.name.removeprefix('zoo:').replace('/', '-')}-{model.sha256[:8] or 'live'}"
+    name = re.sub(r"[^\w.+-]+", "-", model.name.removeprefix("zoo:"))[:_LONGEST_NAME]
+    return Path("reports") / f"{name}-{model.sha256[:8] or 'live'}"
 
 
 def configure(probes: Sequence[type[Probe]], settings: Settings) -> list[Probe]:
@@ -125,38 +128,53 @@ def configure(probes: Sequence[type[Probe]], settings: Settings) -> list[Probe]:
 def reopen(folder: Path, settings: Settings | None = None) -> Run:
     """A stored run judged and drawn again, without the model; bounds may differ from what they were.
 
+    A probe that is not installed here, or whose measurement is gone, keeps what was found then.
+
     Raises
     ------
     InputError
-        If the folder holds no run, or a setting is of the measurement.
+        If the folder holds no run, what it holds is damaged, or a setting is of the measurement.
     """
     document = store.read_document(folder)
     wanted = settings or {}
-    stored = {entry["name"]: entry for entry in document["probes"]}
-    classes = registry.find(list(stored))
-    for probe in configure(classes, wanted):
+    # Only what is installed: a name in a file that anyone may have written must not choose what is imported.
+    installed = registry.catalogue()
+    known = {entry["name"]: installed[entry["name"]] for entry in document["probes"] if entry["name"] in installed}
+    for probe in configure(list(known.values()), wanted):
         for name in wanted.get(probe.name(), {}):
             if name not in probe.parameters("judgement"):
                 raise InputError(
                     f"{probe.name()}.{name} changes what is measured; run the probe again with --set {probe.name()}.{name}=..."
                 )
     results = {}
-    for probe_class in classes:
-        entry = stored[probe_class.name()]
-        kept = {name: value for name, value in entry["parameters"].items() if name in probe_class.parameters()}
-        results[probe_class.name()] = _reopened(folder, probe_class(**kept | dict(wanted.get(probe_class.name(), {}))), entry)
-    document["probes"] = [documents.entry(result) for result in results.values()]
+    for entry in document["probes"]:
+        if (probe_class := known.get(entry["name"])) and (result := _reopened(folder, probe_class, entry, wanted)):
+            results[entry["name"]] = result
+    document["probes"] = [documents.entry(results[e["name"]]) if e["name"] in results else e for e in document["probes"]]
     return Run(results, document, folder)
 
 
-def _reopened(folder: Path, probe: Probe, entry: Mapping[str, Any]) -> Result:
+def _reopened(folder: Path, probe_class: type[Probe], entry: Mapping[str, Any], settings: Settings) -> Result | None:
+    """One probe judged again; None where nothing is stored that could be."""
+    name = probe_class.name()
+    kept = {key: value for key, value in entry["parameters"].items() if key in probe_class.parameters()}
+    probe = probe_class(**kept | dict(settings.get(name, {})))
     result = Result(probe, seconds=entry["seconds"], passes=entry["passes"], reason=entry["reason"])
     if entry["verdict"] == "error":
         result.failure = entry["reason"]
         return result
-    result.measured = store.read_measured(folder, probe.name())
-    if result.measured:
+    result.measured = store.read_measured(folder, name)
+    if not result.measured and not entry["checks"]:
+        return result  # it could not be asked
+    if not result.measured and name in settings:
+        raise InputError(f"{folder} no longer holds what {name} measured, so it cannot be judged again; run it with --resume")
+    if not result.measured:
+        return None
+    try:
         judge(result)
+    except Exception as fault:  # what is stored may have been changed, or be of another version of the probe
+        told = f"what {folder} holds of {name} cannot be judged ({type(fault).__name__}: {fault})"
+        raise InputError(f"{told}; run {name} again with --resume") from fault
     return result
 
 

@@ -19,6 +19,7 @@ import xarray as xr
 
 from probe import figures
 from probe.contract import Check, Panel, Probe, Result, judgement, measurement
+from probe.errors import InputError
 from probe.intervals import Interval, over_samples
 from probe.report import numbers, page, prose, render, tables, text, words, write
 
@@ -499,7 +500,7 @@ def test_writing_replaces_the_file_and_leaves_nothing_else(tmp_path: Path, monke
     first = target.read_text(encoding="utf-8")
     assert first.startswith("<!DOCTYPE html>")
     monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match="disk full"):
         write({}, [], target)
     assert target.read_text(encoding="utf-8") == first
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]

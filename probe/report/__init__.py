@@ -34,13 +34,15 @@ def render(document: Mapping[str, Any], results: Sequence[Result]) -> str:
 
 
 def write(document: Mapping[str, Any], results: Sequence[Result], path: str | os.PathLike[str]) -> Path:
-    """Write the report of a run; a report that was there stays whole until the new one is."""
+    """Write the report of a run; a report that was there stays whole until the new one is.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    from probe.store import replace_file
+
     target = Path(path)
-    text = render(document, results)
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        unfinished.write_text(text, encoding="utf-8")
-        os.replace(unfinished, target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    replace_file(target, render(document, results).encode())
     return target

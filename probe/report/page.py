@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from probe.errors import printable
 from probe.intervals import PRECEDENCE
 from probe.report import numbers, prose, words
 from probe.report.pictures import Pictures
@@ -20,7 +21,16 @@ if TYPE_CHECKING:
     from probe.contract import Result
 
 HERE = Path(__file__).parent
-OPTIONAL: dict[str, Any] = {"complete": True, "guessed": [], "versions": {}, "controls": {}, "not_controls": {}, "command": ""}
+OPTIONAL: dict[str, Any] = {
+    "complete": True,
+    "guessed": [],
+    "assumed": [],
+    "notes": [],
+    "versions": {},
+    "controls": {},
+    "not_controls": {},
+    "command": "",
+}
 
 
 def page(document: Mapping[str, Any], results: Sequence[Result]) -> str:
@@ -32,7 +42,7 @@ def page(document: Mapping[str, Any], results: Sequence[Result]) -> str:
     template = _environment().get_template("page.html")
     return template.render(
         run=OPTIONAL | {key: value for key, value in document.items() if value is not None},
-        model={"path": "", "sha256": ""} | dict(document.get("model") or {}),
+        model={"path": "", "sha256": "", "loaded": {}} | dict(document.get("model") or {}),
         name=name_of(document),
         facts=_facts(document),
         sections=sections,
@@ -40,7 +50,7 @@ def page(document: Mapping[str, Any], results: Sequence[Result]) -> str:
         tally=words.tally(checks),
         also_passed=words.also_passed(checks),
         remarks=words.remarks(verdicts, checks),
-        description=toml(document.get("description") or {}),
+        description=document.get("description_file") or toml(document.get("description") or {}),
         css=Markup(css),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -136,8 +146,16 @@ def _toml_value(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
+def _shown(value: Any) -> Any:
+    """What a file said, without the characters that no page may hold; what is markup already has been made of it."""
+    if not isinstance(value, str):
+        return value
+    clean = printable(value, keep="\n\t", longest=None)
+    return Markup(clean) if isinstance(value, Markup) else clean
+
+
 def _environment() -> Environment:
-    made = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
+    made = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, finalize=_shown)
     made.trim_blocks = made.lstrip_blocks = True
     made.filters |= {
         "interval": numbers.interval,

@@ -115,7 +115,7 @@ def from_record(record: Mapping[str, Any]) -> Section:
         name=str(record.get("name") or "unnamed"),
         verdict=str(record.get("verdict") or "not_applicable"),
         headline=str(record.get("headline") or record.get("reason") or ""),
-        question=str(record.get("name") or "unnamed"),
+        question=str(record.get("question") or record.get("name") or "unnamed"),
         suite=str(record.get("suite") or ""),
         rows=[Row(recorded(check), check.get("controls") or {}) for check in record.get("checks") or []],
         settings=[Setting(name, written(value), "", "", "", False) for name, value in settings.items()],
@@ -140,6 +140,7 @@ def recorded(check: Mapping[str, Any]) -> Check:
         str(check.get("sentence") or ""),
         str(check.get("bound_from") or ""),
         str(check.get("covers") or ""),
+        tuple(map(str, check.get("rests_on") or ())),
     )
 
 

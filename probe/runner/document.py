@@ -10,6 +10,7 @@ from typing import Any
 
 from probe.contract import Check, Result
 from probe.data import Pairs
+from probe.description import as_toml
 from probe.intervals import CONFIDENCE
 from probe.model import FieldModel
 from probe.store import SCHEMA, finite
@@ -33,9 +34,13 @@ def head(model: FieldModel, pairs: Pairs | None, seed: int, effort: str, command
             "sha256": model.sha256,
             "class": model.class_name,
             "parameters": model.parameter_count,
+            "loaded": finite(model.loaded),
+            "conditioning": model.parameters,
         },
         "description": model.description.as_dict() | ({"source": model.path} if model.path.startswith("zoo:") else {}),
+        "description_file": as_toml(model.description),
         "guessed": list(model.description.guessed),
+        "assumed": list(model.description.assumed),
         "notes": list(model.notes),
         "data": {"pairs": len(pairs), "names": [pairs.name(i) for i in range(len(pairs))]} if pairs else None,
         "device": str(model.device),
@@ -92,6 +97,7 @@ def _check(check: Check, result: Result) -> dict[str, Any]:
         "sentence": check.sentence,
         "bound_from": check.bound_from,
         "covers": check.covers,
+        "rests_on": list(check.rests_on),
         "controls": verdicts,
     }
 
@@ -100,6 +106,6 @@ def exit_status(document: dict[str, Any], strict: bool = False) -> int:
     """2 if a probe ended in an error or nothing gave a verdict, 1 if a check failed, else 0; strict counts inconclusive too."""
     verdicts = {probe["verdict"] for probe in document["probes"]}
     checks = {check["verdict"] for probe in document["probes"] for check in probe["checks"]}
-    if "error" in verdicts or not verdicts - {"not_applicable"}:
+    if "error" in verdicts or not verdicts - {"not_applicable", "info"}:
         return 2
     return int("fail" in checks or (strict and "inconclusive" in checks))

@@ -7,7 +7,7 @@ import math
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
@@ -18,10 +18,12 @@ import xarray as xr
 from probe import controls as controls_room
 from probe import store
 from probe.contract import Effort, Probe, Result
-from probe.data import Pairs, open_pairs
-from probe.errors import InputError
+from probe.data import Pairs, call_pairs, open_pairs
+from probe.errors import InputError, printable
 from probe.fields import Field
 from probe.model import FieldModel
+from probe.model.trial import trial
+from probe.model.typical import typical_input
 from probe.runner import document
 from probe.runner.subject import CountingSubject, LocalSubject
 
@@ -76,7 +78,8 @@ class Plan:
     def subject(self, kind: type[LocalSubject], name: str, model: FieldModel, probe: Probe) -> LocalSubject:
         """The subject a probe is handed."""
         kept = self.shared if kind is LocalSubject else {}
-        return kind(name, model, self.pairs, self.effort, self.seed, probe.name(), kept)
+        about = self.model.description
+        return kind(name, model, self.pairs, self.effort, self.seed, probe.name(), kept, about=about)
 
     def recipe(self, probe: Probe, subject: str) -> str:
         """What one measurement depends on, hashed; where it agrees, a stored measurement is used again."""
@@ -85,7 +88,8 @@ class Plan:
             "probe": [probe.name(), probe.version, probe.settings("measurement")],
             "subject": subject,
             # A model without a hash (a live function) may have changed since: nothing stored is its own.
-            "model": [model.sha256 or uuid4().hex, model.description.fingerprint()],
+            "model": [model.sha256 or uuid4().hex, model.description.fingerprint(), model.parameters],
+            "code": [uuid4().hex if name.startswith("live:") else name for name in model.code] + [model.loaded.get("code")],
             "answers": _content(model) if subject == "simulator" else None,
             "data": self.pairs.fingerprint() if self.pairs else None,
             "run": [self.seed, self.effort, str(model.dtype), model.device.type],
@@ -94,15 +98,19 @@ class Plan:
 
 
 def _content(model: FieldModel) -> str:
-    """sha256 of the simulator's stored answers."""
+    """sha256 of the simulator's stored answers; empty where it answers by a law."""
+    if not model.description.truth.answers:
+        return ""
     return hashlib.sha256(controls_room.answers_path(model.description).read_bytes()).hexdigest()
 
 
 def make_pairs(model: FieldModel, data: str | Path | None) -> Pairs | None:
-    """Pairs from a folder given, else from the folder the description names, else none."""
+    """Pairs from a folder given, else from the folder or function the description names, else none."""
     described = model.description
     if data is None and not described.data.path:
         return None
+    if data is None and (function := model.code.get(described.data.path)):
+        return call_pairs(function, described)
     folder = Path(data) if data is not None else Path(described.source).parent / described.data.path
     return open_pairs(folder, described)
 
@@ -119,10 +127,11 @@ def execute(plan: Plan, resume: bool = False, overwrite: bool = False) -> tuple[
     Raises
     ------
     InputError
-        If the run could not start. A probe that crashes ends in `error` and the others go on.
+        If the run could not start, or can no longer be stored. A probe that crashes ends in `error` and the others go on.
     """
     if plan.folder is not None:
         store.prepare(plan.folder, resume, overwrite)
+    tried = trial(plan.model)
     built = {name: controls_room.build(name, plan.model, plan.pairs, plan.seed) for name in plan.wanted_controls}
     present = {name: c for name, c in built.items() if isinstance(c, controls_room.Control)}
     head = document.head(plan.model, plan.pairs, plan.seed, plan.effort, plan.command)
@@ -130,15 +139,19 @@ def execute(plan: Plan, resume: bool = False, overwrite: bool = False) -> tuple[
     head["not_controls"] = {name: c.reason for name, c in built.items() if isinstance(c, controls_room.Absent)}
     results: dict[str, Result] = {}
     counts = {probe.name(): _rehearse(plan, probe) for probe in plan.probes}
-    # The untrained twin takes as long as the model; the other controls next to nothing.
+    # The untrained twin takes as long as the model, a law as long as it takes; the other controls next to nothing.
     passes = sum(counts[p.name()] * (2 if "untrained" in present and "untrained" in p.controls else 1) for p in plan.probes)
-    plan.progress.cost(passes, passes * _seconds_a_pass(plan.model))
+    plan.progress.cost(passes, passes * tried.seconds + _seconds_of_law(plan, present.get("simulator"), counts))
+    if plan.folder is not None:
+        # Only now that nothing can refuse any more.
+        store.clear(plan.folder, overwrite)
     started = time.monotonic()
     for probe in plan.probes:
         result = _one(plan, probe, present, counts[probe.name()], resume)
         results[probe.name()] = result
         head["probes"].append(document.entry(result))
         head["seconds"] = time.monotonic() - started
+        head["notes"] = [*tried.notes, *plan.model.notes]
         head["complete"] = len(results) == len(plan.probes)
         if plan.folder is not None:
             store.write_document(plan.folder, head)
@@ -153,19 +166,45 @@ def _one(plan: Plan, probe: Probe, present: Mapping[str, controls_room.Control],
     try:
         result.reason = probe.applies(plan.subject(LocalSubject, "model", plan.model, probe))
         if not result.reason:
-            stored = store.read_measured(plan.folder, probe.name()) if resume and plan.folder else {}
+            stored = _stored(plan, probe) if resume else {}
             models = {"model": plan.model, **{n: present[n].model for n in probe.controls if n in present}}
             for name, model in models.items():
                 result.measured[name] = _measure(plan, probe, name, model, stored.get(name), passes)
             if plan.folder is not None:
                 store.write_measured(plan.folder, probe.name(), result.measured)
             judge(result)
+    except store.Unwritable:
+        raise  # to go on would be to measure what cannot be kept
     except InputError as fault:
         result.reason = result.failure = str(fault)
     except Exception as fault:
-        result.reason, result.failure = f"{type(fault).__name__}: {fault}", traceback.format_exc()
+        result.reason, result.failure = printable(f"{type(fault).__name__}: {fault}"), traceback.format_exc()
     result.passes, result.seconds = plan.model.passes - before, time.monotonic() - started
     return result
+
+
+def _seconds_of_law(plan: Plan, simulator: controls_room.Control | None, counts: Mapping[str, int]) -> float:
+    """Seconds that a law takes to answer what the model is asked, from one answer; nan where it gives none."""
+    if simulator is None or plan.model.description.truth.law not in plan.model.code:
+        return 0.0
+    law, generator = simulator.model, torch.Generator().manual_seed(0)
+    field = Field(typical_input(plan.model, generator), law.grid, law.description.inputs)
+    started = time.monotonic()
+    try:
+        law(field)
+    except InputError:
+        # The probes will meet it too, and each say so in its result.
+        return math.nan
+    asked = sum(counts[probe.name()] for probe in plan.probes if "simulator" in probe.controls)
+    return asked * (time.monotonic() - started)
+
+
+def _stored(plan: Plan, probe: Probe) -> dict[str, xr.Dataset]:
+    """What an earlier run measured; a damaged file is measured again."""
+    try:
+        return store.read_measured(plan.folder, probe.name()) if plan.folder else {}
+    except InputError:
+        return {}
 
 
 def _measure(plan: Plan, probe: Probe, name: str, model: FieldModel, stored: xr.Dataset | None, passes: int) -> xr.Dataset:
@@ -180,7 +219,8 @@ def _measure(plan: Plan, probe: Probe, name: str, model: FieldModel, stored: xr.
 
 def judge(result: Result) -> None:
     """Fill in the checks from what was measured, and each control's verdicts as if it were the model."""
-    result.checks = result.probe.judge(result.measured)
+    guessed = tuple(filter(None, str(result.measured["model"].attrs.get("guessed", "")).split("; ")))
+    result.checks = [replace(check, rests_on=guessed) for check in result.probe.judge(result.measured)]
     for name in result.measured:
         if name not in ("model", "simulator"):
             in_its_place = {**result.measured, "model": result.measured[name], "judged": result.measured["model"]}
@@ -195,7 +235,7 @@ def _rehearse(plan: Plan, probe: Probe) -> int:
     def zeros(values: torch.Tensor) -> torch.Tensor:
         return values.new_zeros(len(values), width, *values.shape[2:])
 
-    silent = FieldModel(zeros, plan.model.description, device=str(plan.model.device), dtype=plan.model.dtype)
+    silent = FieldModel(zeros, plan.model.description.plain(), device=str(plan.model.device), dtype=plan.model.dtype)
     subject = plan.subject(CountingSubject, "rehearsal", silent, probe)
     assert isinstance(subject, CountingSubject)
     try:
@@ -205,22 +245,3 @@ def _rehearse(plan: Plan, probe: Probe) -> int:
         # What is wrong will be said when the probe is really run; a rehearsal only counts.
         return subject.passes
     return subject.passes
-
-
-def _seconds_a_pass(model: FieldModel) -> float:
-    """Seconds of one forward pass, the second of two (the first warms up); nan for a model that cannot make one."""
-    described = model.description
-    noise = torch.randn(1, described.channels_in, *described.grid.shape, generator=torch.Generator().manual_seed(0))
-    field = Field(noise * (described.inputs[0].rms or 1.0), described.grid, described.inputs)
-    before, seconds = model.passes, math.nan
-    try:
-        for _ in range(2):
-            started = time.monotonic()
-            model(field)
-            seconds = time.monotonic() - started
-    except InputError:
-        # The probes will meet it too, and each say so in its result.
-        return math.nan
-    finally:
-        model.passes = before
-    return seconds

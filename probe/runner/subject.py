@@ -32,6 +32,8 @@ class LocalSubject:
         Values that `shared` keeps for the whole run.
     advance : callable
         Told the number of passes after each case.
+    about : Description, optional
+        What is known of the model under test, whose controls are put the same inputs; by default that of `model`.
     """
 
     name: str
@@ -42,11 +44,12 @@ class LocalSubject:
     probe: str
     store: dict[tuple[str, str], Any] = field(default_factory=dict)
     advance: Callable[[int], None] = lambda passes: None
+    about: Description | None = None
 
     @property
     def description(self) -> Description:
-        """What is known of the model."""
-        return self.model.description
+        """What is known of the model under test."""
+        return self.about or self.model.description
 
     @property
     def grid(self) -> Grid:
