@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from probe.errors import InputError
+
 
 def _block(inside: int, outside: int) -> nn.Sequential:
     """Two periodic 3^3 convolutions with SiLU between and after."""
@@ -51,3 +53,84 @@ class ResidualUNet(nn.Module):
         middle = self.middle_back(torch.cat([middle, self.up(coarse)], 1))
         fine = self.fine_back(torch.cat([fine, self.up_again(middle)], 1))
         return psi + self.out(fine)
+
+
+class SpectralConvolution(nn.Module):
+    """A convolution over the whole periodic box: each Fourier mode of the channels times a complex matrix of its own.
+
+    Parameters
+    ----------
+    dimension, width : int
+        Axes of the grid; channels in and out.
+    modes : int
+        Modes n with |n| < modes along every axis answer, the others do not.
+    """
+
+    def __init__(self, dimension: int, width: int, modes: int) -> None:
+        super().__init__()
+        self.modes = modes
+        self.axes = tuple(range(-dimension, 0))
+        shape = (width, width, *[2 * modes - 1] * (dimension - 1), modes)
+        self.weight = nn.Parameter(torch.randn(shape, dtype=torch.complex64) / width)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(batch, width, *grid) -> the same.
+
+        Raises
+        ------
+        InputError
+            If the grid has less than 2 `modes` points a side.
+        """
+        # A real answer needs c(-n) = conj c(n), and what an inverse transform makes of modes without it is undefined. The modes
+        # kept are the same set under n -> -n and lie below Nyquist, where n and -n are one. Of a pair the half transform holds
+        # both only in the plane where the last n is 0, and free weights break the pairs there: it is replaced by its Hermitian
+        # part, which amounts to the real part of the answer. On a line that plane is the mean alone.
+        sides = values.shape[2:]
+        if min(sides) < 2 * self.modes:
+            raise InputError(f"{self.modes} modes need {2 * self.modes} points a side; found {tuple(sides)}: give a finer grid")
+        places = [torch.arange(1 - self.modes, self.modes, device=values.device) % side for side in sides[:-1]]
+        spectrum = torch.fft.rfftn(values, dim=self.axes, norm="forward")[..., : self.modes]
+        for axis, place in zip(self.axes, places, strict=False):
+            spectrum = spectrum.index_select(axis, place)
+        answer = torch.einsum("bi...,io...->bo...", spectrum, self.weight)
+        plane = answer[..., :1]
+        answer = torch.cat([(plane + plane.flip(self.axes[:-1]).conj()) / 2, answer[..., 1:]], -1)
+        for axis, place, side in zip(self.axes, places, sides, strict=False):
+            shape = list(answer.shape)
+            shape[axis] = side
+            answer = answer.new_zeros(shape).index_copy(axis, place, answer)
+        return torch.fft.irfftn(answer, s=sides, dim=self.axes, norm="forward")  # fills the last axis up with zeros
+
+
+class FNO(nn.Module):
+    """A Fourier neural operator (Li et al. 2020, arXiv:2010.08895) on a periodic grid of one, two or three dimensions.
+
+    Layers u -> GELU(W u + b + K u), K a spectral convolution and W a matrix at every point, the last layer without GELU, stand
+    between a pointwise lift and a pointwise projection. Unlike the paper's it is given no coordinates: it cannot tell places
+    apart, and a shift by whole cells goes through it exactly. It runs on any grid of at least 2 `modes` points a side.
+
+    Parameters
+    ----------
+    dimension, modes, width, layers : int
+        Axes of the grid; Fourier modes n = 0 ... modes - 1; channels inside; Fourier layers.
+    channels_in, channels_out : int
+    """
+
+    def __init__(
+        self, dimension: int = 1, modes: int = 16, width: int = 32, layers: int = 4, channels_in: int = 1, channels_out: int = 1
+    ) -> None:
+        super().__init__()
+        pointwise = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[dimension - 1]
+        self.lift = pointwise(channels_in, width, 1)
+        self.spectral = nn.ModuleList([SpectralConvolution(dimension, width, modes) for _ in range(layers)])
+        self.bypass = nn.ModuleList([pointwise(width, width, 1) for _ in range(layers)])
+        self.project = nn.Sequential(pointwise(width, 2 * width, 1), nn.GELU(), pointwise(2 * width, channels_out, 1))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(batch, channels_in, *grid) -> (batch, channels_out, *grid)."""
+        hidden = self.lift(values)
+        last = len(self.spectral) - 1
+        for layer, (spectral, bypass) in enumerate(zip(self.spectral, self.bypass, strict=True)):
+            hidden = spectral(hidden) + bypass(hidden)
+            hidden = hidden if layer == last else nn.functional.gelu(hidden)
+        return self.project(hidden)
