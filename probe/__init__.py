@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from probe import controls as controls
+    from probe import coupling as coupling
     from probe import data as data
     from probe import equivariance as equivariance
     from probe import fields as fields
     from probe import figures as figures
     from probe import grid as grid
     from probe import intervals as intervals
+    from probe import orbits as orbits
     from probe import perturbation as perturbation
     from probe import response as response
     from probe import spectra as spectra
+    from probe import tophat as tophat
     from probe import transforms as transforms
+    from probe import turns as turns
     from probe import waves as waves
     from probe.grid import Grid as Grid
     from probe.interface import run as run
@@ -32,16 +36,20 @@ _FUNCTIONS = {"load": "loading", "save": "loading", "wrap": "loading", "run": "i
 _ROOMS = (
     "contract",
     "controls",
+    "coupling",
     "data",
     "equivariance",
     "fields",
     "figures",
     "grid",
     "intervals",
+    "orbits",
     "perturbation",
     "response",
     "spectra",
+    "tophat",
     "transforms",
+    "turns",
     "waves",
 )
 

@@ -6,9 +6,9 @@ Each control is a FieldModel, so that every probe measures it by the very code t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from probe.description import Description
 from probe.errors import InputError
 from probe.grid import Grid
 from probe.model import FieldModel
+from probe.model.calling import found
 
 ORDER = ("simulator", "identity", "lpt2", "linear_filter", "lpt2_filter", "untrained")
 
@@ -73,12 +74,10 @@ def is_displacement(description: Description) -> bool:
 
 def _plain(network: Callable[[Tensor], Tensor], description: Description, like: FieldModel, name: str) -> FieldModel:
     """A FieldModel of a function of physical values, on the model's device and in its precision."""
-
-    def bare(quantities: tuple) -> tuple:
-        return tuple(replace(q, shift=0.0, scale=1.0) for q in quantities)
-
-    physical = replace(description, inputs=bare(description.inputs), outputs=bare(description.outputs), name=name)
-    return FieldModel(network, physical, device=str(like.device), dtype=like.dtype)
+    # A plain function has no conditioning of its own; the law that its answer is held to may have.
+    residual = description.constraints.residual
+    code = {residual: partial(like.code[residual], **like.parameters)} if residual in like.code else {}
+    return FieldModel(network, description.plain(name), code=code, device=str(like.device), dtype=like.physical_dtype)
 
 
 def _identity(description: Description, like: FieldModel) -> Control | Absent:
@@ -98,7 +97,7 @@ def _lpt2(description: Description, like: FieldModel) -> Control | Absent:
     growth, omega_m, grid = description.truth.growth_ratio, description.truth.omega_m or 1.0, description.grid
 
     def second_order_added(psi: Tensor) -> Tensor:
-        own = replace(grid, shape=tuple(psi.shape[2:]), box=_box_of(psi, grid))
+        own = grid.of_shape(psi.shape[2:])
         delta = -perturbation.divergence(psi.double(), own)
         return growth * psi + growth**2 * perturbation.second_order(delta, own, omega_m).to(psi.dtype)
 
@@ -107,54 +106,62 @@ def _lpt2(description: Description, like: FieldModel) -> Control | Absent:
     )
 
 
-def _box_of(values: Tensor, grid: Grid) -> tuple[float, ...]:
-    """The box of a larger or smaller grid of the same spacing."""
-    return tuple(h * n for h, n in zip(grid.spacing, values.shape[2:], strict=True))
-
-
 def _filtered(base: Control | Absent, model: FieldModel, pairs: Pairs | None, of: str) -> Control | Absent:
     if isinstance(base, Absent):
         return base
     if pairs is None:
         return Absent("a best linear filter is fitted on pairs of input and truth, and there are none")
-    if len(model.description.outputs) != 1 or model.grid.boundary != "periodic":
-        return Absent("the best linear filter is written for one quantity on a periodic grid")
-    grid, width = model.grid, _band_count(model.grid)
-    gain = fit_filter(base.model, pairs)
+    if len(model.description.outputs) != 1 or model.description.outputs[0].is_number:
+        return Absent("the best linear filter is written for one quantity that is a field")
+    grid, gain = model.grid, fit_filter(base.model, pairs)
 
     def filtered(values: Tensor) -> Tensor:
-        answer = base.model.function(values)
-        own = replace(grid, shape=tuple(values.shape[2:]), box=_box_of(values, grid))
-        band = _bands(own, values.device, grid.fundamental).clamp_max(width - 1)
+        answer = _continued(base.model.function(values), grid)
+        own = grid.of_shape(answer.shape[2:])
+        band = _bands(own, values.device, grid.fundamental).clamp_max(len(gain) - 1)
         modes = spectra.fourier(answer, own) * gain.to(values.device, values.dtype)[band]
-        return torch.fft.irfftn(modes, s=own.shape, dim=own.axes)
+        inside = tuple(slice(points) for points in values.shape[2:])
+        return torch.fft.irfftn(modes, s=own.shape, dim=own.axes)[(..., *inside)]
 
-    sentence = f"the best linear filter H(k) of {of}: {width} numbers, fitted on these {len(pairs)} pairs"
-    return Control(_plain(filtered, model.description, model, "linear filter"), sentence)
+    sentence = f"the best linear filter H(k) of {of}: {len(gain)} numbers, fitted on these {len(pairs)} pairs"
+    mirrored = "" if grid.boundary == "periodic" else "; the field is mirrored at the walls"
+    return Control(_plain(filtered, model.description, model, "linear filter"), sentence + mirrored)
+
+
+def _continued(values: Tensor, grid: Grid) -> Tensor:
+    """The field as one period of a periodic one: itself, or with its mirror image behind each wall of a box that is not periodic.
+
+    Mirrored fields have no jumps, an isotropic filter keeps them mirrored, and every error in the box stands 2^D times in them:
+    the best filter of the mirrored field is the best of the field among those that mirror it at the walls.
+    """
+    if grid.boundary == "periodic":
+        return values
+    for axis in grid.axes:
+        values = torch.cat([values, values.flip(axis)], axis)
+    return values
 
 
 def fit_filter(base: FieldModel, pairs: Pairs) -> Tensor:
     """H(k) = P_{base,true} / P_base over the pairs, in bands of width k_F out to the corner of k-space: (bands,), float64.
 
-    It minimises the error power of every band among all H(k) constant on it.
+    It minimises the error power of every band among all H(k) constant on it; in a box that is not periodic, of the fields
+    mirrored at its walls.
     """
-    grid = base.grid
-    band = _bands(grid, "cpu", grid.fundamental).flatten()
-    cross, auto = torch.zeros(2, _band_count(grid), dtype=torch.float64)
+    first = _continued(pairs[0][1].values, base.grid)
+    grid = base.grid.of_shape(first.shape[2:])
+    band = _bands(grid, "cpu", base.grid.fundamental)
+    cross, auto = torch.zeros(2, int(band.max()) + 1, dtype=torch.float64)
     for given, truth in pairs:
-        a, b = spectra.fourier(base(given).values.cpu().double(), grid), spectra.fourier(truth.values.double(), grid)
+        fields = (_continued(values.cpu().double(), base.grid) for values in (base(given).values, truth.values))
+        a, b = (spectra.fourier(values, grid) for values in fields)
         weight = grid.hermitian_weight()
-        cross.index_add_(0, band, ((a * b.conj()).real.sum((0, 1)) * weight).flatten())
-        auto.index_add_(0, band, (a.abs().square().sum((0, 1)) * weight).flatten())
+        cross.index_add_(0, band.flatten(), ((a * b.conj()).real.sum((0, 1)) * weight).flatten())
+        auto.index_add_(0, band.flatten(), (a.abs().square().sum((0, 1)) * weight).flatten())
     return torch.where(auto > 0, cross / auto.clamp_min(1e-300), torch.ones_like(auto))
 
 
 def _bands(grid: Grid, device: torch.device | str, width: float) -> Tensor:
     return torch.floor(grid.wavenumber(device) / width + 0.5 + 1e-9).long()
-
-
-def _band_count(grid: Grid) -> int:
-    return int(_bands(grid, "cpu", grid.fundamental).max()) + 1
 
 
 def _untrained(model: FieldModel, seed: int) -> Control | Absent:
@@ -165,6 +172,8 @@ def _untrained(model: FieldModel, seed: int) -> Control | Absent:
 
 
 def _simulator(description: Description, like: FieldModel) -> Control | Absent:
+    if (law := like.code.get(description.truth.law)) is not None:
+        return _lawful(law, description, like)
     if not description.truth.answers:
         return Absent("the model ships no answers of its simulator")
     path = answers_path(description)
@@ -175,11 +184,32 @@ def _simulator(description: Description, like: FieldModel) -> Control | Absent:
         for array, width in zip((given, answers), channels, strict=True):
             if array.shape != (len(given), width, *description.grid.shape):
                 raise ValueError(f"one has the shape {tuple(array.shape)}")
-    except (OSError, ValueError, KeyError, IndexError, BadZipFile) as fault:
+    except Exception as fault:  # zipfile, zlib and numpy raise many kinds on damaged files
         raise InputError(f"{path} should hold the simulator's answers as arrays `input` and `output` ({fault})") from None
     lookup = _plain(Answers(given, answers, description.grid), description, like, "simulator")
     lookup.may_be_missing = True
     return Control(lookup, f"the simulator's own answers to {len(given)} made inputs, where they were run; elsewhere it is silent")
+
+
+def _lawful(law: Callable[..., object], description: Description, like: FieldModel) -> Control:
+    """The law as a simulator that answers everything; what it has no finite answer to, it is silent about."""
+    name, width = description.truth.law, description.channels_out
+
+    def applied(values: Tensor) -> Tensor:
+        try:
+            answer = law(values.clone(), **like.parameters)
+        except InputError:
+            raise
+        except Exception as error:  # the law is the user's, and may raise anything
+            raise InputError(f"the law {name} raised {type(error).__name__} ({error}); mend it there") from error
+        expected = (len(values), width, *values.shape[2:])
+        if not isinstance(answer, Tensor) or tuple(answer.shape) != expected:
+            raise InputError(f"the law {name} returned {found(answer)}; expected one tensor of shape {expected}")
+        return answer
+
+    truth = _plain(applied, description, like, "simulator")
+    truth.may_be_missing = True
+    return Control(truth, f"the law itself, {name}, applied to every made input")
 
 
 def answers_path(description: Description) -> Path:
@@ -188,7 +218,9 @@ def answers_path(description: Description) -> Path:
 
 
 class Answers:
-    """Stored answers as a function: an input that was run, up to a shift by whole cells, gets its answer; any other NaN.
+    """Stored answers as a function: an input that was run gets its answer, any other NaN.
+
+    In a periodic box an input may be moved by whole cells, and its answer moves with it.
 
     Parameters
     ----------
@@ -213,9 +245,15 @@ class Answers:
         signature = modes.abs().square().sum(0).flatten()
         far = (self.signature - signature).norm(dim=1) > 4 * self.tolerance * signature.norm()
         for index in torch.nonzero(~far).flatten().tolist():
-            correlation = torch.fft.irfftn((modes * self.modes[index].conj()).sum(0), s=self.grid.shape)
-            shift = np.unravel_index(int(correlation.argmax()), self.grid.shape)
-            moved = torch.roll(self.given[index], [int(s) for s in shift], self.grid.axes)
+            shift = self._shift(modes, self.modes[index])
+            moved = torch.roll(self.given[index], shift, self.grid.axes)
             if (moved - sample).norm() <= self.tolerance * sample.norm():
-                return torch.roll(self.answers[index], [int(s) for s in shift], self.grid.axes)
+                return torch.roll(self.answers[index], shift, self.grid.axes)
         return torch.full_like(self.answers[0], torch.nan)
+
+    def _shift(self, modes: Tensor, stored: Tensor) -> list[int]:
+        """By how many cells along each axis a field is a stored one moved, if it is."""
+        if self.grid.boundary != "periodic":
+            return [0] * self.grid.dimension
+        correlation = torch.fft.irfftn((modes * stored.conj()).sum(0), s=self.grid.shape)
+        return [int(cells) for cells in np.unravel_index(int(correlation.argmax()), self.grid.shape)]

@@ -8,24 +8,30 @@ so B is at most half of the error power |f - y|^2 exactly when |f(gx) - g f(x)| 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
 
+from probe import figures
 from probe.contract import Check, Measured, Subject
-from probe.fields import Field
+from probe.controls import is_displacement
+from probe.description import Description, names_code
+from probe.fields import Field, Quantity
+from probe.grid import Grid
 from probe.intervals import Interval, over_samples
-from probe.waves import gaussian_field
+from probe.waves import at_rest, gaussian_field, typical_size
 
 CONVENTION = 0.02
 
 
 @dataclass(frozen=True)
 class PairCase:
-    """One pair of the data, by its place."""
+    """One pair of the data, by its place, and the output quantity looked at; empty for all together."""
 
     index: int
+    output: str = ""
 
 
 def relative(difference: torch.Tensor, reference: torch.Tensor) -> float:
@@ -34,32 +40,59 @@ def relative(difference: torch.Tensor, reference: torch.Tensor) -> float:
     return top / bottom if bottom > 0 else (0.0 if top == 0 else float("inf"))
 
 
+def values_of(field: Field, name: str, like: Field) -> torch.Tensor:
+    """The values of one quantity by its name; without one of all, each over its level in `like`, so that all count alike."""
+    return field.part(name)[1] if name else field.values / levels(like)
+
+
+def levels(field: Field) -> torch.Tensor:
+    """The root mean square of the quantity that each channel belongs to, 1 where it vanishes: (channel, 1, ...)."""
+    found = []
+    for quantity, part in field.parts():
+        rms = field.values[:, part].double().square().mean().sqrt()
+        found += [torch.where(rms == 0, 1.0, rms)] * quantity.width(field.grid)
+    return torch.stack(found).reshape(-1, *[1] * field.grid.dimension).to(field.values.dtype)
+
+
 def _error(subject: Subject, case: PairCase) -> float:
     assert subject.pairs is not None
     given, truth = subject.pairs[case.index]
-    answer = subject.model(given).values
-    return relative(answer.cpu() - truth.values, answer.cpu())
+    answer = subject.model(given).to("cpu")
+    values = values_of(answer, case.output, answer)
+    return relative(values - values_of(truth, case.output, answer), values)
 
 
-def data_error(subject: Subject) -> xr.DataArray:
-    """The model's error on each pair, |f - y| / |f|: dims (pair,); empty without pairs. Measured once a run."""
-    cases = [PairCase(i) for i in range(len(subject.pairs))] if subject.pairs else []
-    errors = subject.shared("error on the pairs", lambda: subject.map(_error, cases))
+def data_error(subject: Subject, output: str = "") -> xr.DataArray:
+    """The model's error on each pair, |f - y| / |f|, of one output quantity or of all: dims (pair,); empty without pairs.
+
+    Measured once a run.
+    """
+    cases = [PairCase(i, output) for i in range(len(subject.pairs))] if subject.pairs else []
+    errors = subject.shared(f"error on the pairs {output}", lambda: subject.map(_error, cases))
     return xr.DataArray(np.array(errors, dtype=float), dims="pair", attrs={"units": ""})
 
 
 def test_field(subject: Subject, index: int) -> tuple[Field, str]:
-    """An input to try symmetries on: those of the pairs first, then a seeded Gaussian field with a k^-2 spectrum."""
+    """An input to try symmetries on: those of the pairs first, then made ones."""
     if subject.pairs and index < len(subject.pairs):
         return subject.pairs[index][0], subject.pairs.name(index)
-    described, grid = subject.description, subject.grid
-    parts = []
-    for place, quantity in enumerate(described.inputs):
-        width = quantity.width(grid)
-        drawn = gaussian_field(grid, lambda k: k**-2, subject.rng(f"field {index} {place}"), width)[None]
-        rms = 1.0 if quantity.rms is None else quantity.rms
-        parts.append(quantity.shift + drawn * (rms / drawn.square().mean().sqrt()))
-    return Field(torch.cat(parts, 1), grid, described.inputs), "Gaussian field, k^-2"
+    return made_field(subject, index, subject.grid), "Gaussian field, k^-2"
+
+
+def made_field(subject: Subject, index: int, grid: Grid) -> Field:
+    """A seeded Gaussian input with a k^-2 spectrum on any grid; a number stands at its shift plus its rms."""
+    described = subject.description.inputs
+    parts = [_drawn(quantity, grid, subject.rng(f"field {index} {place}")) for place, quantity in enumerate(described)]
+    return Field(torch.cat(parts, 1), grid, described)
+
+
+def _drawn(quantity: Quantity, grid: Grid, generator: torch.Generator) -> torch.Tensor:
+    """One quantity of a test field: (1, width, *grid.shape)."""
+    rest = at_rest(quantity, grid)
+    if quantity.is_number:
+        return rest + (quantity.rms or 0.0)
+    drawn = gaussian_field(grid, lambda k: k**-2, generator, quantity.width(grid))[None]
+    return rest + drawn * (typical_size(quantity, grid) / drawn.square().mean().sqrt())
 
 
 def bound_of(measured: Measured, given: float | None) -> tuple[float, str]:
@@ -117,22 +150,55 @@ def rounding(dtype: torch.dtype) -> float:
 
 
 def facts(subject: Subject) -> dict[str, str | float | int]:
-    """What every judgement of a symmetry rests on, as attributes of a measured dataset."""
+    """What every judgement rests on, as attributes of a measured dataset."""
     described, model = subject.description, subject.model
-    symmetries, axes = described.symmetries, ("x", "y", "z")[: subject.grid.dimension]
-    periodic = subject.grid.boundary == "periodic" and set(symmetries.translation) >= set(axes)
-    return {
-        "symmetry_assumed": int(not symmetries.declared),
-        "denied_translation": ""
-        if periodic
-        else f"boundary {subject.grid.boundary!r}, translation along {symmetries.translation or 'no axis'}",
-        "denied_rotation": "" if symmetries.rotation == "full" else f"rotation = {symmetries.rotation!r}",
-        "denied_reflection": "" if symmetries.reflection else "reflection = false",
-        "law": described.truth.law,
+    law = described.truth.law
+    return _denied(described) | {
+        "symmetry_assumed": int(not described.symmetries.declared),
+        "law": law,
+        "simulator": "the law" if names_code(law) else "the simulator",
+        "theory": int(is_displacement(described)),
         "growth_ratio": described.truth.growth_ratio,
         "rounding": rounding(model.dtype),
         "stride": model.stride,
+        "boundary": subject.grid.boundary,
         "length_unit": subject.grid.unit,
         "fundamental": subject.grid.fundamental,
         "guessed": "; ".join(described.guessed),
     }
+
+
+def _denied(described: Description) -> dict[str, str | float | int]:
+    """The description's word against each kind of symmetry, empty where it has none."""
+    grid, symmetries = described.grid, described.symmetries
+    axes = ("x", "y", "z")[: grid.dimension]
+    about = ("z",) if grid.dimension == 2 else axes  # a plane turns about the axis that it lacks
+    moves = grid.boundary == "periodic" and set(symmetries.translation) >= set(axes)
+    along = symmetries.translation or "no axis"
+    turns = _axes_of(symmetries.rotation, about) >= set(about)
+    mirrors = _axes_of(symmetries.reflection, axes) >= set(axes)
+    return {
+        "denied_translation": "" if moves else f"boundary {grid.boundary!r}, translation along {along}",
+        "denied_rotation": "" if turns else f"rotation = {symmetries.rotation!r}",
+        "denied_reflection": "" if mirrors else f"reflection = {symmetries.reflection or 'false'}",
+    }
+
+
+def _axes_of(said: bool | str | tuple[str, ...], every: tuple[str, ...]) -> set[str]:
+    """The axes that an entry of [symmetries] stands for."""
+    if isinstance(said, tuple):
+        return set(said)
+    return set(every) if said in (True, "full") else set()
+
+
+def through_window(data: xr.Dataset) -> str:
+    """Words for a sentence about spectra: empty for a periodic box, else that a window stands before them."""
+    boundary = str(data.attrs["boundary"])
+    return "" if boundary == "periodic" else f" (seen through a Hann window, for the box's boundary is {boundary!r})"
+
+
+def look(subject: str, model: xr.Dataset) -> dict[str, Any]:
+    """Keywords of a subject's line, named as what it is: a simulator may be the law itself, the identity Zel'dovich's answer."""
+    identity = "Zel'dovich (input)" if model.attrs["theory"] else ""
+    words = {"identity": identity, "simulator": str(model.attrs["simulator"]).removeprefix("the ")}
+    return figures.style(subject, words.get(subject, ""))

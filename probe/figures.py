@@ -26,6 +26,7 @@ np = lazy.load("numpy")
 Extent = tuple[float, float, float, float]
 
 INK, RULE = "#2b3440", "#e4e7eb"
+_LONGEST_UNIT = 60  # characters; no axis has room for more
 
 # Helvetica's metrics are shared by Arial and Liberation Sans, so text measured here fits where the report is read.
 HOUSE: dict[Any, Any] = {
@@ -146,9 +147,13 @@ def axis_label(name: str, unit: str = "") -> str:
 
 def set_unit(unit: str) -> str:
     """A unit in mathtext: upright, but for the italic h of the Hubble constant; plain text where it is no simple formula."""
+    if len(unit) > _LONGEST_UNIT:
+        unit = unit[:_LONGEST_UNIT] + "…"
     if not re.fullmatch(r"[A-Za-z0-9µ%°().*/^+\- ]+", unit):
         return unit.replace("$", r"\$")
-    words = re.sub(r"\^\(?([+-]?\d+(?:[./]\d+)?)\)?", r"^{\1}", unit.replace("%", r"\%"))
+    # Brackets around a power go, those around what is raised to it stay: (h/Mpc)^(1/2), (1/s^2)^2.
+    power = r"[+-]?\d+(?:[./]\d+)?"
+    words = re.sub(rf"\^(?:\(({power})\)|({power}))", lambda m: f"^{{{m[1] or m[2]}}}", unit.replace("%", r"\%"))
     words = re.sub(r"[A-Za-zµ]+", lambda m: "h" if m[0] == "h" else rf"\mathrm{{{m[0]}}}", words)
     return "$" + re.sub(r"\s*\*\s*|\s+", r"\\,", words.strip()) + "$"
 
@@ -168,6 +173,14 @@ def logarithmic(axes: Axes) -> None:
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda k, _: f"{k:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def spectral(axes: Axes, top: float, wavenumber_unit: str, power_unit: str, **keywords: Any) -> None:
+    """Axes of the spectra of one wave: nine decades below the highest peak, labels and a legend, whose `keywords` are taken."""
+    axes.set(yscale="log", ylim=(top * 1e-9, top * 5))
+    axes.set_xlabel(axis_label("k", wavenumber_unit))
+    axes.set_ylabel(axis_label("P(k)", power_unit))
+    legend(axes, **keywords)
 
 
 def band(axes: Axes, x: ndarray, low: ndarray, high: ndarray, subject: str) -> None:
@@ -249,6 +262,28 @@ def matrix(values: ndarray, rows: Sequence[str], columns: Sequence[str], unit: s
                 strong = abs(value) > 0.6 * max(abs(low), abs(high))
                 panel.text(column, row, f"{value:.2g}", ha="center", va="center", fontsize=9, color="white" if strong else INK)
         made.colorbar(image, ax=panel, aspect=22, pad=0.02, label=axis_label(label, unit)).outline.set_visible(False)  # type: ignore[operator]
+    return made
+
+
+def ranking(errors: Mapping[str, ndarray], rows: Sequence[str], lines: Mapping[str, float], label: str) -> Figure:
+    """Errors of several subjects on one logarithmic axis, a row for each thing that was tried.
+
+    Parameters
+    ----------
+    errors : mapping of subject to ndarray, (rows,)
+    lines : mapping of word to float
+        Verticals to read them against, such as the bound; what lies a decade or more left of all but 0 is drawn there.
+    """
+    made, axes = figure(width=7.2, height=1.3 + 0.3 * len(rows))
+    floor, panel = min(place for place in lines.values() if place > 0) / 10, axes[0, 0]
+    for (word, place), dash in zip(lines.items(), _NEXT_DASHES[:0:-1], strict=False):
+        panel.axvline(place, color="#D55E00", lw=1.1, ls=dash, label=word)
+    for (subject, values), marker in zip(errors.items(), "os^vD", strict=False):
+        look = style(subject) | {"linestyle": "none", "marker": marker, "markersize": 5.5}
+        panel.plot(np.maximum(values, floor), np.arange(len(rows)), **look)
+    panel.set(xscale="log", xlim=(floor / 2, None), ylim=(len(rows) - 0.5, -0.5), xlabel=label)
+    panel.set_yticks(range(len(rows)), labels=rows)
+    legend(panel, loc="upper left", bbox_to_anchor=(1.01, 1.0))
     return made
 
 

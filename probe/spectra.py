@@ -2,6 +2,9 @@
 
 f(k) = h^D sum_x f(x) exp(-i k.x) and P(k) = <|f(k)|^2>/V, in units L^D times the field's units squared; a vector field's
 power is the sum over its components. Shells, their edges and the counting of modes are those of `probe.grid`.
+
+A box that is not periodic is seen through a window (below), which falls to nothing at its walls: without one the jump from
+one wall to the other is power at every k.
 """
 
 from __future__ import annotations
@@ -37,6 +40,46 @@ class TwoPoint:
     cross: Tensor
     error: Tensor
     residual: Tensor
+
+
+# Along an axis of N points the window is w_j = (1 - cos(2 pi (j + 1/2)/N))/2: even about the middle of the box, smallest at its
+# walls. Its transform W(q) = sum_j w_j exp(-2 pi i q j/N) is N/2 at q = 0, -(N/4) exp(+-i pi/N) at q = +-1 and exactly zero at
+# every other q of the lattice. So sum_x w f exp(-i k.x) at the mode n holds the modes of f at most one step from n along each
+# axis, and no others. For a wave answered linearly, f = Re[H A exp(i (k.x + phi))], it is
+#     (A/2) [H exp(i phi) W(0) + conj(H) exp(-i phi) W(2n)],
+# and W(2n) = 0 as soon as 2n is two or more away from zero, modulo N, along one axis: then H = 2 sum_x w f exp(-i k.x - i phi) /
+# (A sum_x w), exactly. Likewise the mean and the harmonics of a wave do not mix where their modes lie that far apart.
+# What a wall changes in the r cells next to it, by at most df, enters H by at most 2 sum |w df| / (A sum w), about
+# (4 pi^2 / 3) (r/N)^3 df/A; without a window it would be 2 (r/N) df/A.
+def window(grid: Grid, device: torch.device | str = "cpu") -> Tensor:
+    """The weight of every point: 1 in a periodic box, else a product of Hann windows: (*grid.shape,), float64."""
+    total = torch.ones(grid.shape, dtype=torch.float64, device=device)
+    if grid.boundary != "periodic":
+        for axis, points in enumerate(grid.shape):
+            angle = (torch.arange(points, dtype=torch.float64, device=device) + 0.5) * (2 * math.pi / points)
+            total = total * ((1 - torch.cos(angle)) / 2).reshape([-1 if a == axis else 1 for a in range(grid.dimension)])
+    return total
+
+
+def windowed(values: Tensor, grid: Grid) -> Tensor:
+    """What the spectra of a field are to be taken of: itself in a periodic box, else without its mean and through the window.
+
+    The window is scaled to mean square 1, so that white noise keeps its power. The mean is the plain one, which takes nothing
+    from a wave that fits the box; from white noise it takes a little at modes within one step of zero, a sixth on a line.
+
+    Parameters
+    ----------
+    values : Tensor, (batch, channel, *grid.shape)
+
+    Returns
+    -------
+    Tensor, (batch, channel, *grid.shape)
+    """
+    if grid.boundary == "periodic":
+        return values
+    weight = window(grid, values.device)
+    weight = (weight / weight.square().mean().sqrt()).to(values.dtype)
+    return (values - values.mean(grid.axes, keepdim=True)) * weight
 
 
 def fourier(values: Tensor, grid: Grid) -> Tensor:
@@ -184,3 +227,8 @@ def power_unit(unit: str, grid: Grid) -> str:
     """Unit of a power spectrum: the field's squared, times L^D."""
     volume = f"({grid.unit})^{grid.dimension}"
     return f"({unit})^2 {volume}" if unit else volume
+
+
+def response_unit(given: str, answered: str) -> str:
+    """Unit of a response: the output's over the input's, none where they are the same."""
+    return "" if given == answered else f"({answered or '1'})/({given or '1'})"

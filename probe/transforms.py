@@ -76,6 +76,17 @@ class LatticeSymmetry:
         """Where it sends a vector, such as a mode n."""
         return tuple(s * mode[p] for s, p in zip(self.signs, self.permutation, strict=True))
 
+    @property
+    def inverse(self) -> LatticeSymmetry:
+        """The symmetry that undoes it, about the same centre."""
+        back = tuple(self.permutation.index(i) for i in range(len(self.signs)))
+        return LatticeSymmetry(back, tuple(self.signs[i] for i in back))
+
+    def __matmul__(self, first: LatticeSymmetry) -> LatticeSymmetry:
+        """The product: `first`, then this one, about the same centre."""
+        pairs = list(zip(self.permutation, self.signs, strict=True))
+        return LatticeSymmetry(tuple(first.permutation[p] for p, _ in pairs), tuple(s * first.signs[p] for p, s in pairs))
+
     def __call__(self, field: Field, centre: float = 0.0) -> Field:
         """g f, g fixing the point whose every coordinate is `centre` cells (a multiple of 1/2).
 

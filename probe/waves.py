@@ -129,29 +129,68 @@ def physical_amplitude(level: float, mode: Sequence[int], quantity: Quantity, gr
     """A of a plane wave at a level of the ladder.
 
     The level of a displacement is the overdensity's amplitude a = A |k|; of anything else the wave's root mean square over
-    the quantity's own, sqrt(2) rms being the level 1 (1.0 stands in for an rms that nothing is known of).
+    the quantity's own, sqrt(2) rms being the level 1.
     """
     if quantity.quantity == "displacement":
         return level / grid.wavenumber_of(tuple(mode))
-    return level * math.sqrt(2) * (1.0 if quantity.rms is None else quantity.rms)
+    return level * math.sqrt(2) * typical_size(quantity, grid)
+
+
+def typical_size(quantity: Quantity, grid: Grid) -> float:
+    """The rms of a quantity; where it is not known that of its `scale` over its channels, which is 1 where nothing is known."""
+    if quantity.rms is not None:
+        return quantity.rms
+    scale = quantity.constants(grid)[1]
+    return math.sqrt(sum(s * s for s in scale) / len(scale))
 
 
 def default_mode(grid: Grid) -> int:
     """n = N/6 of the shortest axis, moved off the values whose low harmonics fold back onto the wave."""
-    points = min(grid.shape)
-    wanted = max(1, round(points / 6))
-    clear = [n for n in range(1, (points - 1) // 2 + 1) if is_clear(n, points)]
+    points, margin = min(grid.shape), margin_of(grid)
+    wanted = max(1 + margin, round(points / 6))
+    clear = [n for n in range(1, (points - 1) // 2 + 1) if is_clear(n, points, margin)]
     return min(clear or [wanted], key=lambda n: (abs(n - wanted), n))
 
 
-def is_clear(n: int, points: int) -> bool:
-    """Whether no harmonic from the second to the fourth folds back onto the wave itself: (m +- 1) n never vanishes modulo N."""
-    return all((m + side) * n % points for m in (2, 3, 4) for side in (1, -1))
+def default_modes(grid: Grid) -> tuple[tuple[int, ...], ...]:
+    """Waves along the first axis from the longest to short ones, and an oblique one whose components share a factor with N.
+
+    The first is the default mode.
+    """
+    middle, points = default_mode(grid), grid.shape[0]
+    wanted = {1, 2, 3, middle, round(1.4 * middle), round(2.2 * middle)}
+    along = sorted(n for n in wanted if 2 * n < points and is_clear(n, points, margin_of(grid))) or [middle]
+    ordered = [*(n for n in along if n == middle), *(n for n in along if n != middle)]
+    oblique = [(4, 6, 0)[: grid.dimension]] if grid.dimension > 1 and min(grid.shape) > 12 else []
+    return (*[(n, *(0,) * (grid.dimension - 1)) for n in ordered], *oblique)
+
+
+def is_clear(n: int, points: int, margin: int = 0) -> bool:
+    """Whether the mean and the harmonics up to the fourth stay more than `margin` modes away from the wave, modulo N."""
+    # A harmonic m n lies at (m - 1) n from n, and at (m + 1) n from -n.
+    return all(min(d * n % points, -d * n % points) > margin for d in range(1, 6))
+
+
+def margin_of(grid: Grid) -> int:
+    """How many modes away from its own a wave is seen: 0 in a periodic box, 1 through the window of `spectra.window`."""
+    return 0 if grid.boundary == "periodic" else 1
+
+
+def whole_cell_phases(mode: Sequence[int], grid: Grid, count: int) -> tuple[float, ...]:
+    """Starting phases of a wave moved by 0, 1, ... whole cells along the first axis that it runs on."""
+    axis = next(i for i, n in enumerate(mode) if n)
+    return tuple(-2 * math.pi * mode[axis] * cells / grid.shape[axis] for cells in range(count))
+
+
+def at_rest(quantity: Quantity, grid: Grid) -> Tensor:
+    """Each channel of a quantity at its shift, at every point: (1, width, *grid.shape), float64."""
+    shift = torch.tensor(quantity.constants(grid)[0], dtype=torch.float64)
+    return shift.reshape(1, -1, *[1] * grid.dimension).expand(1, -1, *grid.shape)
 
 
 def inject(waves: Sequence[PlaneWave], index: int, quantities: tuple[Quantity, ...], grid: Grid) -> Field:
     """A batch of fields at rest (each quantity at its `shift`) but for one wave each in the quantity `index`."""
-    rest = [torch.full((1, q.width(grid), *grid.shape), q.shift, dtype=torch.float64) for q in quantities]
+    rest = [at_rest(quantity, grid) for quantity in quantities]
     batch = []
     for wave in waves:
         parts = list(rest)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.fft import dctn, idctn
 from torch import Tensor, nn
 
 from probe import controls, perturbation
@@ -208,12 +209,35 @@ def test_a_control_that_does_not_apply_says_why(name: str, model: FieldModel, sa
     assert said in control.reason
 
 
-def test_the_filter_is_written_for_one_quantity_on_a_periodic_grid(tmp_path: Path) -> None:
+def test_the_filter_is_written_for_one_field(tmp_path: Path) -> None:
     pairs = _pairs(tmp_path, _model(), [(torch.zeros(3, *GRID.shape),) * 2])
-    two = Description(GRID, (Quantity("a"), Quantity("b")), (Quantity("a"), Quantity("b")))
-    for model in (_scalar_to((Quantity("a"),), "zero"), FieldModel(nn.Identity(), two)):
-        control = controls.build("linear_filter", model, pairs, 0)
-        assert isinstance(control, Absent) and "one quantity on a periodic grid" in control.reason
+    two, number = (Quantity("a"), Quantity("b")), (Quantity("a"), Quantity("z", "number"))
+    for quantities in (two, number):
+        control = controls.build("linear_filter", FieldModel(nn.Identity(), Description(GRID, quantities, quantities)), pairs, 0)
+        assert isinstance(control, Absent) and "one quantity that is a field" in control.reason
+
+
+@pytest.mark.parametrize("boundary", ["zero", "reflect", "none"])
+def test_the_best_filter_of_a_walled_box_is_the_best_in_its_cosine_transform(boundary: str, tmp_path: Path) -> None:
+    grid = Grid((7, 8, 6), (28.0, 40.0, 24.0), unit="Mpc/h", boundary=boundary)
+    model = _model(grid=grid)
+    # Of the type-II transform, the mode q along an axis is cos(pi q (j + 1/2) / N): |k| = pi |q / L|, half a mode of the box.
+    q = np.meshgrid(*(np.arange(n) / (2 * side) for n, side in zip(grid.shape, grid.box, strict=True)), indexing="ij")
+    band = np.floor(np.sqrt(sum(axis**2 for axis in q)) * max(grid.box) + 0.5 + 1e-9).astype(int)
+    generator = torch.Generator().manual_seed(0)
+    given, noise = torch.randn(2, 3, 3, *grid.shape, generator=generator, dtype=torch.float64)
+    gain = np.linspace(1.2, -0.3, band.max() + 1)
+    truth = torch.from_numpy(idctn(gain[band] * dctn(given.numpy(), axes=grid.axes), axes=grid.axes))
+    exact = _pairs(tmp_path, model, list(zip(given, truth, strict=True)))
+    assert np.allclose(controls.fit_filter(model, exact).numpy()[: len(gain)], gain, rtol=0, atol=1e-13)
+    control = _built("linear_filter", model, exact)
+    assert torch.allclose(control.model(Field(given, grid, (oracles.PSI,))).values, truth, rtol=0, atol=1e-13 * 5)
+    assert "mirrored at the walls" in control.sentence
+    # With noise no other filter leaves less error in the box: that of H + d is that of H plus d^2 |x|^2.
+    best = _built("linear_filter", model, _pairs(tmp_path, model, list(zip(given, truth + noise, strict=True)))).model
+    left = best(Field(given, grid, (oracles.PSI,))).values - truth - noise
+    for shift in (0.1, -0.1):
+        assert (left + shift * given).square().sum() == pytest.approx(float(left.square().sum() + shift**2 * given.square().sum()))
 
 
 def test_an_unknown_control_is_refused_with_those_that_exist() -> None:
@@ -260,6 +284,13 @@ def test_a_periodic_input_gets_an_answer_of_its_own_period(tmp_path: Path) -> No
     control = _built("simulator", _stored(tmp_path, given, 2 * given)).model
     moved = given.roll(3, -3)
     assert torch.allclose(control(Field(moved, GRID, (oracles.PSI,))).values, 2 * moved, rtol=0, atol=1e-14)
+
+
+def test_within_walls_a_stored_input_must_lie_where_it_was_run() -> None:
+    fields, answers = _psi(5, 2).values, _psi(6, 2).values
+    stored = Answers(fields, answers, replace(GRID, boundary="zero"))
+    assert torch.equal(stored(fields.flip(0)), answers.flip(0))
+    assert torch.isnan(stored(fields.roll(1, -1))).all()
 
 
 def test_single_precision_still_finds_its_answer() -> None:

@@ -54,6 +54,7 @@ def test_an_unknown_subject_looks_the_same_in_every_process() -> None:
         ("(Mpc/h)^3", r"k [$(\mathrm{Mpc}/h)^{3}$]"),
         ("m s^-2", r"k [$\mathrm{m}\,\mathrm{s}^{-2}$]"),
         ("km^2 * s^(-1/2)", r"k [$\mathrm{km}^{2}\,\mathrm{s}^{-1/2}$]"),
+        ("(1/s^2)^2 (km)^2", r"k [$(1/\mathrm{s}^{2})^{2}\,(\mathrm{km})^{2}$]"),
         ("$odd {unit}", r"k [\$odd {unit}]"),
     ],
 )
@@ -117,3 +118,12 @@ def test_ordered_curves_go_from_dark_to_light() -> None:
     assert brightness == sorted(brightness)
     assert brightness[-1] < 2
     assert figures.ramp(0, 1) == figures.ramp(0, 5)
+
+
+def test_a_ranking_draws_what_is_exact_at_the_left_edge_and_bears_a_bound_of_zero() -> None:
+    lines = {"bound": 0.0, "rounding": 1e-5}
+    panel = figures.ranking({"model": np.array([0.1, 0.0])}, ["broken", "exact"], lines, "error").axes[0]
+    points = next(line for line in panel.get_lines() if line.get_label() == "model")
+    np.testing.assert_allclose(points.get_xdata(), [0.1, 1e-6])
+    assert panel.get_xlim()[0] < 1e-6 and [label.get_text() for label in panel.get_yticklabels()] == ["broken", "exact"]
+    assert panel.get_ylim() == (1.5, -0.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -333,3 +334,55 @@ def test_the_unit_of_power_is_the_fields_squared_times_a_volume() -> None:
 def test_a_stride_that_does_not_divide_the_grid_is_refused() -> None:
     with pytest.raises(InputError, match="multiple of the network's stride 4"):
         spectra.ladder_mask((1,), Grid.cubic(10, 1.0, dimension=1), 4)
+
+
+# --- the window of a box that is not periodic --------------------------------------------------------------------------------
+
+
+def _walled(grid: Grid) -> Grid:
+    return replace(grid, boundary="zero")
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=IDS)
+def test_the_windows_transform_reaches_one_mode_along_each_axis_and_no_further(grid: Grid) -> None:
+    transform = torch.fft.fftn(spectra.window(_walled(grid)))
+    for mode in _full_modes(grid):
+        expected = math.prod({0: points / 2, 1: -points / 4}.get(abs(n), 0.0) for n, points in zip(mode, grid.shape, strict=True))
+        found = complex(transform[tuple(n % points for n, points in zip(mode, grid.shape, strict=True))])
+        # The middle of the box, half a cell beside a point, is where it is even about: a phase.
+        centred = found * math.prod(
+            complex(math.cos(math.pi * n / points), -math.sin(math.pi * n / points))
+            for n, points in zip(mode, grid.shape, strict=True)
+        )
+        assert centred == pytest.approx(expected, abs=1e-14 * grid.size)
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=IDS)
+def test_a_periodic_box_needs_no_window(grid: Grid) -> None:
+    values = _random(grid)
+    assert (spectra.window(grid) == 1).all() and spectra.windowed(values, grid) is values
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=IDS)
+def test_a_constant_is_nothing_through_the_window_and_a_wave_keeps_its_power(grid: Grid) -> None:
+    walled, last = _walled(grid), grid.shape[-1]
+    assert spectra.windowed(torch.full((1, 1, *grid.shape), 3.0), walled).abs().max() == 0
+    mode = (*(0,) * (grid.dimension - 1), max(n for n in range(1, last) if 2 * n <= last - 2))
+    wave = torch.cos(_phase(mode, grid) + 0.4)[None, None]
+    # <(w cos)^2> = <w^2>/2 as long as w^2, which reaches two modes, does not join the wave to its opposite: 2 n is not +-2 or less.
+    if 2 < 2 * mode[-1] < last - 2:
+        assert float(spectra.windowed(wave, walled).square().mean()) == pytest.approx(0.5, rel=1e-13)
+
+
+@pytest.mark.parametrize(
+    "grid", [g for g in GRIDS if g.size < 300], ids=[i for g, i in zip(GRIDS, IDS, strict=True) if g.size < 300]
+)
+def test_white_noise_keeps_its_power_through_the_window(grid: Grid) -> None:
+    # The mean over white noise is the sum over unit impulses at every point. What the mean takes: |W(n)|^2 / N of N sum w^2 / N.
+    impulses = torch.eye(grid.size, dtype=torch.float64).reshape(grid.size, 1, *grid.shape)
+    modes = spectra.fourier(spectra.windowed(impulses, _walled(grid)), grid)[:, 0]
+    found = modes.abs().square().sum(0) / grid.size
+    for index in itertools.product(*map(range, grid.half_shape)):
+        steps = [min(n, points - n) for n, points in zip(index, grid.shape, strict=True)]
+        share = math.prod({0: 1 / 4, 1: 1 / 16}.get(step, 0.0) / (3 / 8) for step in steps)
+        assert float(found[index]) == pytest.approx(1 - share, abs=1e-13)

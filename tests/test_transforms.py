@@ -135,6 +135,13 @@ def test_acting_twice_is_acting_with_the_product(dimension: int, centre: float) 
             assert torch.equal(g(first, centre).values, alone[(_matrix(g) @ _matrix(h)).tobytes()])
 
 
+@pytest.mark.parametrize("dimension", [1, 2, 3])
+def test_products_and_inverses_are_those_of_the_matrices(dimension: int) -> None:
+    for g in lattice_symmetries(dimension):
+        assert (_matrix(g.inverse) == _matrix(g).T).all()
+        assert all((_matrix(g @ h) == _matrix(g) @ _matrix(h)).all() for h in lattice_symmetries(dimension))
+
+
 @pytest.mark.parametrize("symmetry", lattice_symmetries(3), ids=str)
 def test_a_wave_goes_to_the_wave_of_the_turned_mode(symmetry: LatticeSymmetry) -> None:
     grid, mode = Grid.cubic(8, 8.0), (3, 1, -2)

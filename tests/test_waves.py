@@ -16,6 +16,7 @@ from probe.waves import (
     below_nyquist,
     check_mode,
     default_mode,
+    default_modes,
     gaussian_field,
     inject,
     is_clear,
@@ -25,6 +26,8 @@ from probe.waves import (
     phase_of,
     physical_amplitude,
     plane_wave,
+    typical_size,
+    whole_cell_phases,
 )
 
 PSI = Quantity("psi", "vector", "displacement", "Mpc/h", rms=3.0)
@@ -262,3 +265,44 @@ def test_an_injected_wave_leaves_all_else_at_rest() -> None:
     assert (field.part("b")[1] == 0.0).all()
     for i, wave in enumerate(waves):
         assert torch.equal(field.part("v")[1][i], -1.0 + plane_wave(wave, quantities[1], grid))
+
+
+def test_each_channel_rests_at_its_own_shift() -> None:
+    grid = Grid.cubic(4, 10.0, 2)
+    field = inject(
+        [PlaneWave((1, 0), 0.5)],
+        1,
+        (Quantity("v", "vector", shift=(1.0, -2.0)), Quantity("a"), Quantity("z", "number", shift=7.0)),
+        grid,
+    )
+    assert (field.values[0, 0] == 1.0).all() and (field.values[0, 1] == -2.0).all() and (field.part("z")[1] == 7.0).all()
+
+
+def test_where_no_rms_is_known_the_scale_tells_the_size() -> None:
+    grid = Grid.cubic(8, 20.0, 2)
+    assert typical_size(Quantity("a", rms=3.0, scale=5.0), grid) == 3.0
+    assert typical_size(Quantity("a", scale=-5.0), grid) == 5.0
+    assert typical_size(Quantity("v", "vector", scale=(3.0, 4.0)), grid) == pytest.approx(math.sqrt(12.5))
+    assert typical_size(Quantity("a"), grid) == 1.0
+
+
+@pytest.mark.parametrize("points", range(12, 70))
+def test_through_a_window_the_harmonics_stay_two_modes_from_the_wave(points: int) -> None:
+    walled = Grid((points, points), (1.0, 1.0), boundary="none")
+    for mode in default_modes(walled):
+        apart = [[abs(m - side) * n % points for n in mode] for m in (0, 2, 3, 4) for side in (1, -1)]
+        assert all(any(2 <= d <= points - 2 for d in distances) for distances in apart), mode
+
+
+def test_the_first_default_mode_is_the_default_mode() -> None:
+    assert default_modes(Grid.cubic(32, 128.0)) == ((5, 0, 0), (1, 0, 0), (2, 0, 0), (3, 0, 0), (7, 0, 0), (11, 0, 0), (4, 6, 0))
+    assert default_modes(Grid.cubic(32, 128.0, boundary="zero"))[0] == (5, 0, 0)
+    assert default_modes(Grid.cubic(4, 4.0, 1)) == ((1,),)
+
+
+def test_whole_cell_phases_move_a_wave_by_whole_cells() -> None:
+    grid, mode = Grid.cubic(12, 12.0, 2), (0, 5)
+    still = plane_wave(PlaneWave(mode, 1.0), SCALAR, grid)
+    for cells, phase in enumerate(whole_cell_phases(mode, grid, 4)):
+        moved = plane_wave(PlaneWave(mode, 1.0, phase), SCALAR, grid)
+        assert torch.allclose(moved, still.roll(cells, -1), rtol=0, atol=1e-13)

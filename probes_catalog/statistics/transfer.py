@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import lazy_loader as lazy
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from xarray import DataArray, Dataset
 
     from probe.equivariance import PairCase
+    from probe.fields import Quantity
 
 np, xr = lazy.load("numpy"), lazy.load("xarray")
 
@@ -43,31 +44,40 @@ class Transfer(Probe):
     How to read it: the lower the error power the better; a line that meets the best linear filter's has learned nothing more
     at that scale. T below 1 with r near 1 is a damping that one multiplication mends; r below 1 is lost information.
 
+    A box that is not periodic is seen through a Hann window along each axis, both fields alike and without their means: else the
+    jump from one wall to the other would be power at every k. Neighbouring modes are then not independent. The filter acts on
+    the field mirrored at its walls, where there are no jumps either, and is the best of those that do; the error that it
+    and the model are judged by is that of all points, without a window.
+
     The bound is the best linear filter's error power: a network that does not beat it is not needed.
     """
 
-    suite, version = "statistics", 1
+    suite, version = "statistics", 2
     controls = ("identity", "lpt2", "linear_filter", "lpt2_filter", "untrained")
     references = (
         "S. He et al. (2019), PNAS 116, 13825, arXiv:1811.06533.",
         "S. Ho (2018), talk on the deep-learned emulation of N-body simulations.",
     )
 
-    output = measurement("", "the output quantity compared; the first by default")
+    output = measurement("", "the output quantity compared; the first field by default")
     bound = judgement(1.0, "largest error power over that of the best linear filter", low=0.0, high=1e6)
 
     def applies(self, subject: Subject) -> str:
         if subject.pairs is None:
             return "it needs pairs of input and truth: give --data, or a [data] table in the description"
-        if subject.grid.boundary != "periodic":
-            return f"spectra on a box with the boundary {subject.grid.boundary!r} need apodisation, which this version does not do"
-        return ""
+        quantity = self.quantity(subject)
+        return f"the output {quantity.name!r} is a number, which has no modes" if quantity.is_number else ""
+
+    def quantity(self, subject: Subject) -> Quantity:
+        """The output quantity compared."""
+        outputs = subject.description.outputs
+        return outputs[probe.fields.place_of(outputs, self.output)]
 
     def measure(self, subject: Subject) -> Dataset:
         assert subject.pairs is not None
         cases = [probe.equivariance.PairCase(i) for i in range(len(subject.pairs))]
         rows = subject.map(self.compare, cases)
-        grid, quantity = subject.grid, next(q for q in subject.description.outputs if self.output in ("", q.name))
+        grid, quantity = subject.grid, self.quantity(subject)
         shells, unit = grid.shells(), probe.spectra.power_unit(quantity.unit, grid)
         spectra = {name: (("simulation", "shell"), np.stack([r[name] for r in rows]), {"units": unit}) for name in SPECTRA}
         totals = {name: ("simulation", np.array([r[name] for r in rows]), {"units": f"({quantity.unit})^2"}) for name in TOTALS}
@@ -90,7 +100,8 @@ class Transfer(Probe):
         given, truth = subject.pairs[case.index]
         answer = subject.model(given).part(self.output)[1].cpu().double()
         true = truth.part(self.output)[1].double()
-        two = probe.spectra.two_point(answer, true, subject.grid)
+        grid, windowed = subject.grid, probe.spectra.windowed
+        two = probe.spectra.two_point(windowed(answer, grid), windowed(true, grid), grid)
         spectra = {
             "power_pred": two.power_a,
             "power_true": two.power_b,
@@ -144,7 +155,7 @@ class Transfer(Probe):
         where = f"; it does worse at k = {', '.join(behind[:4])}{more} {unit}" if behind else ", which is all of them"
         sentence = (
             f"The error power is below that of {_LABELS[rival]} in {len(ratio) - len(behind)} of {len(ratio)} shells{where} "
-            f"(ratio {float(ratio.min()):.2g} to {float(ratio.max()):.2g})."
+            f"(ratio {float(ratio.min()):.2g} to {float(ratio.max()):.2g}){probe.equivariance.through_window(model)}."
         )
         return Check.info("shells_below_linear_filter", float(len(ratio) - len(behind)), sentence, unit="shells")
 
@@ -173,7 +184,8 @@ def _ratios(data: Dataset) -> dict[str, DataArray]:
     held = np.where(true > 1e-20 * true.max(), 1.0, np.nan)[:, None]
 
     def of(statistic: Callable[[ndarray], ndarray]) -> DataArray:
-        estimate = np.stack(probe.intervals.over_samples(stacked, lambda rows: statistic(rows.mean(0))), -1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            estimate = np.stack(probe.intervals.over_samples(stacked, lambda rows: statistic(rows.mean(0))), -1)
         return xr.DataArray(held * estimate, dims=("shell", "estimate"), attrs={"units": ""})
 
     # Columns: P_pred, P_true, cross, error, residual.
@@ -200,10 +212,11 @@ def _scales(model: Dataset) -> list[Check]:
     r = model.correlation.values[:, 0]
     worst = int(np.nanargmin(r))
     modes = float(model.modes[worst]) * model.sizes["simulation"]
+    window = probe.equivariance.through_window(model)
     sentence = (
         f"The cross-correlation is lowest at k = {float(model.shell_wavenumber[worst]):.3g} "
-        f"{model.shell_wavenumber.attrs['units']}: "
-        f"r = {r[worst]:.4f} (independent fields would scatter by {1 / np.sqrt(modes):.2g} there)."
+        f"{model.shell_wavenumber.attrs['units']}: r = {r[worst]:.4f} "
+        f"(independent fields would scatter by {'at least ' if window else ''}{1 / np.sqrt(modes):.2g} there){window}."
     )
     low, high = model.correlation.values[worst, 1:]
     return [
@@ -220,10 +233,6 @@ def _shown(measured: Measured) -> list[str]:
     return [n for n in ("identity", "linear_filter", "lpt2", "lpt2_filter", "model") if n in measured]
 
 
-def _look(name: str, measured: Measured) -> dict[str, Any]:
-    return figures.style(name, "Zel'dovich (input)" if name == "identity" and "lpt2" in measured else "")
-
-
 def _spectra_panel(measured: Measured) -> Panel:
     model = measured["model"]
     k, labels = model.shell_wavenumber, {"transfer_power": "T(k) = P_pred / P_true", "correlation": "r(k)"}
@@ -231,10 +240,10 @@ def _spectra_panel(measured: Measured) -> Panel:
     truth = model.power_true.mean("simulation")
     axes[0, 0].plot(k, truth, **figures.style("truth"))
     for name in _shown(measured):
-        axes[0, 0].plot(k, measured[name].power_pred.mean("simulation"), **_look(name, measured))
+        axes[0, 0].plot(k, measured[name].power_pred.mean("simulation"), **probe.equivariance.look(name, model))
         for column, variable in enumerate(labels, 1):
             value, low, high = measured[name][variable].values.T
-            axes[0, column].plot(k, value, **_look(name, measured))
+            axes[0, column].plot(k, value, **probe.equivariance.look(name, model))
             if name == "model":
                 figures.band(axes[0, column], k.values, low, high, name)
     axes[0, 0].set_yscale("log")
@@ -252,7 +261,7 @@ def _spectra_panel(measured: Measured) -> Panel:
         "Left: power of the truth, of the model and of the controls. "
         "Middle: the power ratio T(k); its square root is the amplitude transfer. "
         "Right: the cross-correlation with the truth. Both should be 1 at every scale. "
-        "The shaded band is the model's interval over simulations."
+        f"The shaded band is the model's interval over simulations{probe.equivariance.through_window(model)}."
     )
     variables = ("transfer_power", "transfer_amplitude", "correlation", "power_true")
     return Panel("P(k), T(k) and r(k)", [("", picture)], caption, text, variables)
@@ -272,7 +281,7 @@ def _error_panel(measured: Measured) -> Panel:
     for name in _shown(measured):
         for column, variable in enumerate(("error_power", "stochasticity")):
             value, low, high = measured[name][variable].values.T
-            axes[0, column].plot(k, value, **_look(name, measured))
+            axes[0, column].plot(k, value, **probe.equivariance.look(name, model))
             if name in ("model", "lpt2_filter"):
                 figures.band(axes[0, column], k.values, np.maximum(low, value / 100), high, name)
     for panel, label in zip(axes[0], ("error power / P_true", "1 - r²"), strict=True):
@@ -286,7 +295,7 @@ def _error_panel(measured: Measured) -> Panel:
     caption = (
         "Left: power of the difference from the truth over the truth's power. "
         "Right: the share of power that no rescaling by scale could mend; "
-        "a linear filter moves a curve on the left but never on the right."
+        f"a linear filter moves a curve on the left but never on the right{probe.equivariance.through_window(model)}."
     )
     return Panel("Error power and stochasticity", [("", picture)], caption, text, ("error_power", "stochasticity"))
 
@@ -327,6 +336,6 @@ def _generalisation_panel(measured: Measured) -> Panel:
     )
     caption = (
         "The error power of each independent simulation by itself. "
-        "Lines that lie together generalise; one that stands apart needs a look."
+        f"Lines that lie together generalise; one that stands apart needs a look{probe.equivariance.through_window(model)}."
     )
     return Panel("Simulation by simulation", [("", picture)], caption, text, ("error", "power_true"))

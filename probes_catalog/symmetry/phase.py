@@ -22,11 +22,13 @@ HO_2018 = tuple(turn * math.pi for turn in (0, 1 / 6, 1 / 3, 1 / 2, 2 / 3, 1))
 
 @dataclass(frozen=True)
 class ShiftCase:
-    """One wave and the same wave moved by whole cells."""
+    """One wave in one quantity, and the same wave moved by whole cells; the answers are compared in another."""
 
     mode: tuple[int, ...]
     level: float
     cells: tuple[int, ...]
+    input: str
+    output: str
 
 
 class Phase(Probe):
@@ -46,7 +48,7 @@ class Phase(Probe):
     The bound is that of any broken symmetry: with pairs, at most half of the model's error power may break it; without, 2 %.
     """
 
-    suite, version = "symmetry", 1
+    suite, version = "symmetry", 2
     controls = ("simulator", "identity", "lpt2", "untrained")
     references = (
         "S. Ho (2018), talk on the deep-learned emulation of N-body simulations: six phases of one mode.",
@@ -56,32 +58,38 @@ class Phase(Probe):
     mode = measurement(None, "integer mode n of the wave; by default N/6 along the first axis", like=(5, 0, 0))
     level = measurement(0.2, "amplitude: a = A|k| of a displacement, else of sqrt(2) rms", low=1e-6, high=10.0)
     phases = measurement(HO_2018, "starting phases", unit="rad")
+    input = measurement("", "the input quantity the wave is put into; the first field by default")
+    output = measurement("", "the output quantity looked at; the first field by default")
     bound = judgement(None, "largest relative error; by default from the model's error on its pairs, else 2 %", like=0.02, low=0.0)
 
     def applies(self, subject: Subject) -> str:
         if subject.grid.boundary != "periodic":
             return f"a wave can be moved only in a periodic box; this one's boundary is {subject.grid.boundary!r}"
-        return ""
+        return probe.response.no_waves(subject, self.input, self.output)
 
     def measure(self, subject: Subject) -> Dataset:
-        grid, mode = subject.grid, self.mode or _default(subject.grid)
-        probe.waves.check_mode(mode, grid)
-        waves = subject.map(probe.response.respond, [probe.response.WaveCase(mode, self.level, (p,)) for p in self.phases])
+        room, grid, mode = probe.response, subject.grid, self.mode or _default(subject.grid)
+        room.check_mode(mode, grid)
+        source, output = room.between(subject, self.input, self.output)
+        gain = probe.spectra.response_unit(source.unit, output.unit)
+        cases = [room.WaveCase(mode, self.level, (p,), source.name, output.name) for p in self.phases]
+        waves = subject.map(room.respond, cases)
         stride = subject.model.stride
         # All shifts within two strides, along the diagonal: on a lattice of total stride s nothing new comes after s.
         shifts = [(t,) * grid.dimension for t in range(1, 2 * max(stride, 2) + 1)]
-        moved = subject.map(answer_to_shift, [ShiftCase(mode, self.level, cells) for cells in shifts], passes=2)
-        output = subject.description.outputs[0]
+        moved = subject.map(
+            answer_to_shift, [ShiftCase(mode, self.level, cells, source.name, output.name) for cells in shifts], passes=2
+        )
         return xr.Dataset(
             {
-                "response": ("phase", np.array([w.response for w in waves]), {"units": ""}),
+                "response": ("phase", np.array([w.response for w in waves]), {"units": gain}),
                 "power": (
                     ("phase", "shell"),
                     np.stack([w.output_power for w in waves]),
                     {"units": probe.spectra.power_unit(output.unit, grid)},
                 ),
                 "shift_error": ("shift", np.array(moved), {"units": ""}),
-                "data_error": probe.equivariance.data_error(subject),
+                "data_error": probe.equivariance.data_error(subject, output.name),
             },
             coords={
                 "phase": ("phase", list(self.phases), {"units": "rad"}),
@@ -97,10 +105,9 @@ class Phase(Probe):
         worst, gain, lag = _scatter(model), abs(model.response), float(np.abs(np.angle(model.response)).max())
         followed = (
             f"Over {len(model.phase)} starting phases of the mode {model.attrs['mode']} the response moves by at most "
-            f"{percent(worst)} from its mean (gain {float(gain.min()):.4f} to {float(gain.max()):.4f}, lag up to {lag:.2g} rad)."
+            f"{percent(worst)} from its mean (gain {float(gain.min()):.4g} to {float(gain.max()):.4g}, lag up to {lag:.2g} rad)."
         )
-        if "simulator" in measured and np.isfinite(abs(measured["simulator"].response)).all():
-            followed += f" The simulator's own moves by {percent(_scatter(measured['simulator']))}."
+        followed += _beside(measured)
         on, off = _split(model, stride)
         lattice = f"Moving the wave by whole cells changes the answer by at most {percent(float(model.shift_error.max()))}."
         exact = on <= float(model.attrs["rounding"])
@@ -120,14 +127,13 @@ class Phase(Probe):
         picture, axes = figures.figure()
         for index, phase in enumerate(model.phase.values):
             color = figures.ramp(index, len(model.phase))
-            axes[0, 0].plot(model.shell_wavenumber, np.maximum(model.power[index], 1e-30), color=color, label=_in_pi(phase))
+            axes[0, 0].plot(model.shell_wavenumber, np.maximum(model.power[index], 1e-300), color=color, label=_in_pi(phase))
         if "simulator" in measured and np.isfinite(measured["simulator"].power).all():
-            axes[0, 0].plot(model.shell_wavenumber, measured["simulator"].power.mean("phase"), **figures.style("simulator"))
-        top = float(model.power.max())
-        axes[0, 0].set(yscale="log", ylim=(top * 1e-9, top * 5))
-        axes[0, 0].set_xlabel(figures.axis_label("k", model.shell_wavenumber.attrs["units"]))
-        axes[0, 0].set_ylabel(figures.axis_label("P(k)", model.power.attrs["units"]))
-        figures.legend(axes[0, 0], ncols=2, title="starting phase")
+            axes[0, 0].plot(
+                model.shell_wavenumber, measured["simulator"].power.mean("phase"), **probe.equivariance.look("simulator", model)
+            )
+        units = model.shell_wavenumber.attrs["units"], model.power.attrs["units"]
+        figures.spectral(axes[0, 0], float(model.power.max()), *units, ncols=2, title="starting phase")
         peak = model.power.max("shell").values
         text = "Power at the peak by phase: " + ", ".join(
             f"{_in_pi(p)}: {v:.4g}" for p, v in zip(model.phase.values, peak, strict=True)
@@ -142,10 +148,10 @@ class Phase(Probe):
         model = measured["model"]
         picture, axes = figures.figure(columns=2, width=7.6)
         for name in [n for n in ("untrained", "model", "simulator") if n in measured]:
-            response = measured[name].response
-            if np.isfinite(abs(response)).all():
-                axes[0, 0].plot(model.phase, abs(response) / abs(response).mean(), marker="o", ms=4, **figures.style(name))
-                axes[0, 1].plot(model.phase, np.angle(response), marker="o", ms=4, **figures.style(name))
+            response, look = measured[name].response, probe.equivariance.look(name, model)
+            if name == "model" or _answers(measured[name], model):
+                axes[0, 0].plot(model.phase, abs(response) / abs(response).mean(), marker="o", ms=4, **look)
+                axes[0, 1].plot(model.phase, np.angle(response), marker="o", ms=4, **look)
         axes[0, 0].ticklabel_format(useOffset=False)
         for panel, middle in zip(axes[0], (1.0, 0.0), strict=True):
             # A scatter of rounding is not to look like one of physics.
@@ -156,7 +162,7 @@ class Phase(Probe):
         for panel in axes[0]:
             panel.set_xlabel(figures.axis_label("starting phase", "rad"))
         figures.legend(axes[0, 0])
-        text = "; ".join(f"{_in_pi(p)}: {complex(h):.4f}" for p, h in zip(model.phase.values, model.response.values, strict=True))
+        text = "; ".join(f"{_in_pi(p)}: {complex(h):.4g}" for p, h in zip(model.phase.values, model.response.values, strict=True))
         caption = (
             "Gain and phase lag of the driven mode against where it started. "
             "Both are flat for a model that treats all places alike."
@@ -189,11 +195,28 @@ def _default(grid: probe.Grid) -> tuple[int, ...]:
 def answer_to_shift(subject: Subject, case: ShiftCase) -> float:
     """|f(T x) - T f(x)| / |f(x)| for the wave moved by whole cells."""
     grid, given = subject.grid, subject.description.inputs
-    amplitude = probe.waves.physical_amplitude(case.level, case.mode, given[0], grid)
-    start = probe.waves.inject([probe.waves.PlaneWave(case.mode, amplitude)], 0, given, grid)
+    place = probe.fields.place_of(given, case.input)
+    amplitude = probe.waves.physical_amplitude(case.level, case.mode, given[place], grid)
+    start = probe.waves.inject([probe.waves.PlaneWave(case.mode, amplitude)], place, given, grid)
     answer = subject.model(start)
-    moved = subject.model(probe.transforms.translate(start, case.cells))
-    return probe.equivariance.relative(moved.values - probe.transforms.translate(answer, case.cells).values, answer.values)
+    moved = subject.model(probe.transforms.translate(start, case.cells)).part(case.output)[1]
+    expected = probe.transforms.translate(answer, case.cells).part(case.output)[1]
+    return probe.equivariance.relative(moved - expected, expected)
+
+
+def _beside(measured: Measured) -> str:
+    """What becomes of the simulator's response, in a sentence; empty where it was not run on these waves."""
+    if "simulator" not in measured or not np.isfinite(abs(measured["simulator"].response)).all():
+        return ""
+    model, run = measured["model"], measured["simulator"]
+    who = model.attrs["simulator"]
+    return f" That of {who} moves by {percent(_scatter(run))}." if _answers(run, model) else f" Of this wave {who} leaves nothing."
+
+
+def _answers(data: Dataset, model: Dataset) -> bool:
+    """Whether there is a response to every wave that is more than the rounding of the model's."""
+    size, floor = abs(data.response), model.attrs["rounding"] * float(abs(model.response).max())
+    return bool((np.isfinite(size) & (size > floor)).all())
 
 
 def _scatter(data: Dataset) -> float:

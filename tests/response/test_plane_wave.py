@@ -85,17 +85,6 @@ def test_an_unknown_law_makes_the_response_information_only():
     assert checks["response"] == "info" and checks["allowed_modes"] == "pass"
 
 
-def test_a_network_without_periodic_boundary_is_told_so():
-    from dataclasses import replace
-
-    from probe.model import FieldModel
-
-    model = on(SQUARE, lambda x: x)
-    walled = replace(model.description, grid=replace(SQUARE, boundary="zero"))
-    result = ask(FieldModel(model.network, walled, dtype=torch.float64))
-    assert result.verdict == "not_applicable" and "periodic" in result.reason
-
-
 def test_where_the_simulator_departs_from_theory_its_departure_is_the_bound():
     from probe.loading import load
 

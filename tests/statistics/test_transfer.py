@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -56,3 +58,33 @@ def test_one_simulation_alone_is_inconclusive(tmp_path):
 def test_without_pairs_it_says_what_to_write():
     result = ask(on(LINE, lambda x: x))
     assert result.verdict == "not_applicable" and "[data]" in result.reason
+
+
+@pytest.mark.parametrize("boundary", ["zero", "reflect", "none"])
+@pytest.mark.parametrize("grid", [CUBE, SQUARE, LINE], ids=["3D", "2D", "1D"])
+def test_within_walls_a_gain_is_found_at_every_scale_whatever_the_mean(grid, boundary, tmp_path):
+    gain, walled = 0.8, replace(grid, boundary=boundary)
+    result = ask(with_pairs(on(walled, lambda x: gain * x + 5.0), tmp_path, lambda x: x))
+    measured = result.measured["model"]
+    # The window spreads power to modes where the pairs hold none, by no more than rounding of the mean taken off: 5 eps.
+    for name, expected in (("transfer_power", gain**2), ("correlation", 1), ("error_power", (1 - gain) ** 2)):
+        np.testing.assert_allclose(measured[name].values[:-1], expected, rtol=1e-9, err_msg=name)
+    assert all("Hann window" in panel.caption for index, panel in enumerate(result.panels()) if index != 2)
+    # The total is that of all points, unseen through any window: the mean is in it.
+    total = next(check for check in result.checks if check.name == "relative_error").interval.value
+    expected = np.sqrt(
+        ((gain - 1) ** 2 * measured.true_square + 25 * (3 if grid is CUBE else 1)).sum() / measured.true_square.sum()
+    )
+    assert total == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_within_walls_the_filter_is_beaten_by_the_truth_and_not_by_a_filter(tmp_path):
+    walled = replace(LINE, boundary="zero")
+
+    def truth(x):
+        return x + 0.05 * x.abs()
+
+    best = {c.name: c for c in ask(with_pairs(on(walled, truth), tmp_path, truth), "all").checks}
+    assert best["beats_linear_filter"].verdict == "pass" and "Hann window" in best["shells_below_linear_filter"].sentence
+    blurred = with_pairs(on(walled, Filter(gaussian_gain(6 * LINE.spacing[0]), LINE)), tmp_path, truth, count=24)
+    assert {c.name: c.verdict for c in ask(blurred, "all").checks}["beats_linear_filter"] == "fail"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from probe.description import Symmetries
 from probe.equivariance import test_field as field_to_turn
 from probe.interface import run
+from probe.model import FieldModel
 from probe.runner.subject import LocalSubject
-from probe.zoo.defects import Anisotropic, SwappedComponents
+from probe.zoo.defects import Anisotropic, SwappedComponents, ZeroPadded
 from probe.zoo.oracles import Filter, SecondOrder, gaussian_gain
 from tests.models import CUBE, LINE, SQUARE, on, with_pairs
 
@@ -90,3 +94,52 @@ def test_full_effort_takes_every_rotation_of_the_cube():
         "rotation"
     ]
     assert result.measured["model"].sizes["turn"] == 23
+
+
+@pytest.mark.parametrize("grid", [CUBE, SQUARE], ids=["3D", "2D"])
+def test_a_walled_box_turns_about_its_middle(grid):
+    # Zero padding knows where the walls are, and treats all of them alike; it knows no place beside the middle to turn about.
+    result = ask(on(replace(grid, boundary="zero"), ZeroPadded(0.3)))
+    measured, checks = result.measured["model"], {c.name: c for c in result.checks}
+    assert measured.attrs["best_centre"] == measured.attrs["best_output_centre"] == -0.5
+    assert float(measured.turn_error.max()) < 1e-13 and checks["orientations"].interval.value < 1e-13
+    assert "the middle of the box" in result.checks[0].sentence and "Hann window" in checks["orientations"].sentence
+    assert [panel.title for panel in result.panels()] == ["One mode along each axis", "Rotations of the lattice"]
+
+
+def test_a_nonlinear_box_with_walls_still_answers_alike_along_every_axis():
+    # Handed, and different from place to place: a turn about the middle is all that it respects.
+    def handed(x):
+        j, i = torch.meshgrid(*[torch.arange(32, dtype=x.dtype) - 15.5] * 2, indexing="ij")
+        return x * (1 + 1e-4 * i * j * (i**2 - j**2) / 256) + 0.3 * x**3
+
+    result = ask(on(replace(SQUARE, boundary="none"), handed))
+    checks = {c.name: c for c in result.checks}
+    assert checks["square_group"].interval.value < 1e-13 and checks["orientations"].interval.value < 1e-13
+
+
+def test_orientations_see_the_stretch_of_one_axis_through_the_window():
+    checks = {c.name: c for c in ask(on(replace(CUBE, boundary="zero"), Anisotropic(0.1))).checks}
+    assert checks["orientations"].interval.value == pytest.approx(0.21 / 2 / (3.21 / 3), rel=1e-12)
+
+
+def declared(model, rotation, reflection=False):
+    described = replace(model.description, symmetries=Symmetries(("x", "y", "z"), rotation, reflection, declared=True))
+    return FieldModel(model.network, described, dtype=torch.float64)
+
+
+def test_only_rotations_that_are_granted_are_judged():
+    # A line of sight along z: what turns x and y into one another is granted, what tips the axis over is not.
+    def line_of_sight(psi):
+        return torch.cat([psi[:, :2], 1.5 * psi[:, 2:]], 1)
+
+    checks = {c.name: c for c in ask(declared(on(CUBE, line_of_sight), ("z",))).checks}
+    assert checks["cubic_group"].verdict == "pass" and checks["cubic_group"].interval.value < 1e-13
+    assert checks["other_rotations"].verdict == "info" and checks["other_rotations"].interval.value > 0.1
+    assert checks["orientations"].verdict == "info" and "rotation = ('z',)" in checks["orientations"].sentence
+    assert {c.name: c for c in ask(declared(on(CUBE, line_of_sight), "full")).checks}["cubic_group"].verdict == "fail"
+
+
+def test_where_no_rotation_is_granted_nothing_is_judged():
+    checks = {c.name: c.verdict for c in ask(declared(on(CUBE, SwappedComponents()), "none")).checks}
+    assert checks["cubic_group"] == checks["orientations"] == "info" and "other_rotations" not in checks
