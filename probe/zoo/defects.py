@@ -19,6 +19,7 @@ from probe.grid import Grid
 from probe.model import FieldModel
 from probe.zoo import entries
 from probe.zoo.architectures import ResidualUNet
+from probe.zoo.gravity_defects import InUnits, Miscoupled, Saturating
 from probe.zoo.oracles import Filter
 
 
@@ -74,6 +75,146 @@ class ZeroPadded(nn.Module):
         return values
 
 
+class Bias(nn.Module):
+    """A constant added to every channel."""
+
+    def __init__(self, strength: float) -> None:
+        super().__init__()
+        self.strength = strength
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(batch, channel, *grid) -> the same."""
+        return values + self.strength
+
+
+class MeanDrift(nn.Module):
+    """A mean that drifts: every channel raised by a fraction of the field's own rms, so that nothing in still gives nothing out."""
+
+    def __init__(self, strength: float) -> None:
+        super().__init__()
+        self.strength = strength
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(batch, channel, *grid) -> the same."""
+        return values + self.strength * _rms(values)
+
+
+class Checkerboard(nn.Module):
+    """Mixes in the field coarsened by two and brought back by a transposed convolution of kernel 3 and stride 2, weights all equal.
+
+    Of three taps at stride two even cells get two and odd cells one: along each axis a constant comes back times 1 +- 1/3.
+    """
+
+    def __init__(self, strength: float) -> None:
+        super().__init__()
+        self.strength = strength
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(batch, channel, *grid) -> the same, of even sides."""
+        dimension, channels = values.ndim - 2, values.shape[1]
+        coarsen = (nn.functional.conv1d, nn.functional.conv2d, nn.functional.conv3d)[dimension - 1]
+        mean = values.new_full((channels, 1, *[2] * dimension), 0.5**dimension)
+        raised = torch.zeros_like(values)
+        raised[(slice(None),) * 2 + (slice(None, None, 2),) * dimension] = coarsen(values, mean, stride=2, groups=channels)
+        for axis in range(2, values.ndim):
+            raised = (raised + raised.roll(1, axis) + raised.roll(2, axis)) / 1.5
+        return (1 - self.strength) * values + self.strength * raised
+
+
+class DropoutLeftOn(nn.Module):
+    """Dropout that does not hear of eval mode."""
+
+    def __init__(self, strength: float) -> None:
+        super().__init__()
+        self.strength = strength
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(batch, channel, *grid) -> the same."""
+        return nn.functional.dropout(values, self.strength, training=True)
+
+
+class BatchStatistics(nn.Module):
+    """Each sample scaled by its rms over that of its batch, to a power: nothing happens to a sample that is asked alone."""
+
+    def __init__(self, strength: float) -> None:
+        super().__init__()
+        self.strength = strength
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(batch, channel, *grid) -> the same."""
+        own = _rms(values)
+        return values * (own / own.square().mean().sqrt().clamp_min(1e-30)) ** self.strength
+
+
+class GlobalNormalisation(nn.Module):
+    """The field over its rms in the whole box, to a power: 1 is instance normalisation without its mean."""
+
+    def __init__(self, strength: float) -> None:
+        super().__init__()
+        self.strength = strength
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(batch, channel, *grid) -> the same."""
+        return values / _rms(values).clamp_min(1e-30) ** self.strength
+
+
+class Stateful(nn.Module):
+    """A fraction of the input of the call before, where it had the same shape, added to the answer."""
+
+    def __init__(self, strength: float) -> None:
+        super().__init__()
+        self.strength, self.before = strength, torch.zeros(())
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(batch, channel, *grid) -> the same."""
+        before, self.before = self.before, values.clone()
+        return values + self.strength * before if before.shape == values.shape else values
+
+
+def _rms(values: Tensor) -> Tensor:
+    """Of each sample, over channels and points, shaped to broadcast."""
+    return values.square().flatten(1).mean(1).sqrt().reshape(-1, *[1] * (values.ndim - 1))
+
+
+class AbsolutePosition(nn.Module):
+    """An answer that knows where it is: louder along the first axis, from 1 - strength at one end to 1 + strength at the other."""
+
+    def __init__(self, strength: float) -> None:
+        super().__init__()
+        self.strength = strength
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(batch, channel, *grid) -> the same."""
+        ramp = torch.linspace(-1, 1, values.shape[2], dtype=values.dtype, device=values.device)
+        return values * (1 + self.strength * ramp.reshape(-1, *[1] * (values.ndim - 3)))
+
+
+class Handed(nn.Module):
+    """A filter that tells left from right, by `strength`: z x v is added to a field in the plane, in space its curl, else a slope.
+
+    Differences are central, in cells; the slope of anything that is not one vector is that along the first axis.
+    """
+
+    def __init__(self, strength: float) -> None:
+        super().__init__()
+        self.strength = strength
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(batch, channel, *grid) -> the same."""
+        dimension = values.ndim - 2
+        if values.shape[1] != dimension or dimension == 1:
+            return values + self.strength * _slope(values, -dimension)
+        if dimension == 2:
+            return values + self.strength * torch.stack([-values[:, 1], values[:, 0]], 1)
+        turns = ((1, 2), (2, 0), (0, 1))
+        curl = [_slope(values[:, second], first - 3) - _slope(values[:, first], second - 3) for first, second in turns]
+        return values + self.strength * torch.stack(curl, 1)
+
+
+def _slope(values: Tensor, axis: int) -> Tensor:
+    return (torch.roll(values, -1, axis) - torch.roll(values, 1, axis)) / 2
+
+
 def sag_gain(radius: float) -> Callable[[Grid], Tensor]:
     """A gain that falls off towards high k: 1 / (1 + (k R)^2)."""
     return lambda grid: 1 / (1 + (grid.wavenumber() * radius) ** 2)
@@ -115,11 +256,25 @@ def _trained(change: Callable[[nn.Module, Grid], nn.Module], name: str) -> Field
     return FieldModel(change(network, description.grid).eval(), description, path=f"zoo:{name}", sha256=digest)
 
 
+SCALE = 3.0  # Mpc/h, what the trained network's outputs are multiplied with
 MODELS: dict[str, Callable[[], FieldModel]] = {
     "defect/zero_padding": zero_padded_network,
+    "defect/absolute_position": lambda: planted(lambda grid: AbsolutePosition(0.3), "defect/absolute_position"),
     "defect/anisotropic": lambda: planted(lambda grid: Anisotropic(0.2), "defect/anisotropic"),
     "defect/swapped_components": lambda: planted(lambda grid: SwappedComponents(), "defect/swapped_components"),
     "defect/grid_locked": lambda: planted(lambda grid: GridLocked(0.2), "defect/grid_locked"),
+    "defect/handed": lambda: planted(lambda grid: Handed(1.0), "defect/handed"),
     "defect/high_k_sag": lambda: planted(lambda grid: Filter(sag_gain(2.0), grid), "defect/high_k_sag"),
+    "defect/bias": lambda: planted(lambda grid: Bias(0.2), "defect/bias"),
+    "defect/checkerboard": lambda: planted(lambda grid: Checkerboard(0.2), "defect/checkerboard"),
+    "defect/mean_drift": lambda: planted(lambda grid: MeanDrift(0.05), "defect/mean_drift"),
+    "defect/dropout": lambda: planted(lambda grid: DropoutLeftOn(0.05), "defect/dropout"),
+    "defect/batch_statistics": lambda: planted(lambda grid: BatchStatistics(0.5), "defect/batch_statistics"),
+    "defect/global_normalisation": lambda: planted(lambda grid: GlobalNormalisation(0.5), "defect/global_normalisation"),
+    "defect/state": lambda: planted(lambda grid: Stateful(0.05), "defect/state"),
+    "defect/linear_only": lambda: planted(lambda grid: InUnits(Miscoupled(grid, across=-1.0), SCALE), "defect/linear_only"),
+    "defect/wrong_coupling": lambda: planted(lambda grid: InUnits(Miscoupled(grid, across=-2.0), SCALE), "defect/wrong_coupling"),
+    "defect/blind_coupling": lambda: planted(lambda grid: InUnits(Miscoupled(grid, along=1.0), SCALE), "defect/blind_coupling"),
+    "defect/saturation": lambda: planted(lambda grid: InUnits(Saturating(6.0), SCALE), "defect/saturation"),
     "defect/phase_lag": lambda: planted(lambda grid: Filter(lag_gain(0.25), grid), "defect/phase_lag"),
 }

@@ -39,7 +39,7 @@ class Filter(nn.Module):
 
 
 class SecondOrder(nn.Module):
-    """2LPT: psi in, psi1 + psi2 out."""
+    """2LPT: psi in, psi1 + psi2 out, on the grid or another of its spacing."""
 
     def __init__(self, grid: Grid, omega_m: float = 1.0) -> None:
         super().__init__()
@@ -47,7 +47,8 @@ class SecondOrder(nn.Module):
 
     def forward(self, psi: Tensor) -> Tensor:
         """(batch, D, *grid.shape) -> the same."""
-        return psi + second_order(-divergence(psi, self.grid), self.grid, self.omega_m)
+        grid = self.grid.of_shape(psi.shape[2:])
+        return psi + second_order(-divergence(psi, grid), grid, self.omega_m)
 
 
 def gaussian_gain(radius: float) -> Callable[[Grid], Tensor]:

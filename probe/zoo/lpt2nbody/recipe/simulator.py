@@ -50,18 +50,34 @@ def simulate(delta: torch.Tensor) -> torch.Tensor:
     -------
     Tensor, (3, *COARSE.shape), float32, in Mpc/h
     """
+    return displaced(zeldovich(delta[None], FINE)[0], second_order_on_fine(delta)[0])
+
+
+def displaced(first: torch.Tensor, second: torch.Tensor, offset: tuple[float, ...] = (0.0, 0.0, 0.0)) -> torch.Tensor:
+    """The same from displacements of first and second order, each scaled back to the start as its growing mode is.
+
+    Parameters
+    ----------
+    first, second : Tensor, (3, *FINE.shape), float64, in Mpc/h at z = 0
+    offset : tuple of float
+        Where the particles' lattice lies against the mesh, in cells.
+
+    Returns
+    -------
+    Tensor, (3, *COARSE.shape), float32, in Mpc/h
+    """
     cell = FINE.spacing[0]
-    first = zeldovich(delta[None], FINE)[0].permute(1, 2, 3, 0).numpy() / cell
-    second = second_order_on_fine(delta)[0].permute(1, 2, 3, 0).numpy() / cell
+    one, two = (psi.permute(1, 2, 3, 0).numpy() / cell for psi in (first, second))
     table = _steps()
     growth, growth2, momentum, momentum2 = table["start"]
-    psi = jnp.asarray(growth * first + growth2 * second, dtype=jnp.float32)
-    velocity = jnp.asarray(momentum * first + momentum2 * second, dtype=jnp.float32)
-    acceleration = _force(psi)
+    psi = jnp.asarray(growth * one + growth2 * two, dtype=jnp.float32)
+    velocity = jnp.asarray(momentum * one + momentum2 * two, dtype=jnp.float32)
+    place = jnp.array(offset, dtype=jnp.float32)
+    acceleration = _force(psi, place)
     for kick, drift, kick_after in table["steps"]:
         velocity = velocity + kick * acceleration
         psi = psi + drift * velocity
-        acceleration = _force(psi)
+        acceleration = _force(psi, place)
         velocity = velocity + kick_after * acceleration
     stride = FINE.shape[0] // COARSE.shape[0]
     kept = np.array(psi[::stride, ::stride, ::stride]) * cell
@@ -77,8 +93,8 @@ _HALF = Grid.cubic(96, 128.0, unit="Mpc/h")
 
 
 @jax.jit
-def _force(psi: jax.Array) -> jax.Array:
-    lattice = jnp.stack(jnp.meshgrid(*[jnp.arange(n) for n in FINE.shape], indexing="ij"), -1).astype(jnp.float32)
+def _force(psi: jax.Array, offset: jax.Array) -> jax.Array:
+    lattice = jnp.stack(jnp.meshgrid(*[jnp.arange(n) for n in FINE.shape], indexing="ij"), -1).astype(jnp.float32) + offset
     force = pm_forces(lattice + psi, mesh_shape=FINE.shape)
     return 1.5 * OMEGA_M * (force - force.mean((0, 1, 2)))
 
