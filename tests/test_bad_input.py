@@ -526,13 +526,12 @@ def test_data_of_any_byte_order_are_read_as_what_they_are(place, kind, monkeypat
     words = pairs(given=field.astype(kind), truth=field.astype(kind))
     for name in ("in_0", "out_0"):
         np.save(f"data/{name}", field.astype("<f4"))
-    status, _, err = call("run", "transfer", *words, "--controls", "none", "--out", "out")
+    _, _, err = call("run", "transfer", *words, "--controls", "none", "--out", "out")
     assert not sentences(err), err
     from probe import store
 
     found = store.read_measured(Path("out"), "transfer")["model"]
     np.testing.assert_array_equal(found.power_pred[0], found.power_pred[1])
-    assert status in (0, 1)
 
 
 @pytest.mark.parametrize("what", ["a_pickle_that_runs_code", "subprocess_as_factory", "subprocess_as_law", "a_whole_module"])

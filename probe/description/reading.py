@@ -185,14 +185,14 @@ def _truth(table: Table) -> Truth:
 def _symmetries(table: Table, grid: Grid, declared: bool) -> Symmetries:
     along, about = AXES[: grid.dimension], AXES if grid.dimension == 3 else ("z",)
     translation = table.take("translation", list(along))
-    if not isinstance(translation, list) or not set(translation) <= set(along):
+    if not _are_axes(translation, along):
         raise table.refuse("translation", f"a list of axes out of {list(along)}")
     rotation = table.take("rotation", "full")
-    if rotation not in ("full", "none") and not (isinstance(rotation, list) and rotation and set(rotation) <= set(about)):
+    if rotation not in ("full", "none") and not (rotation and _are_axes(rotation, about)):
         raise table.refuse("rotation", f'"full", "none" or a list of axes out of {list(about)}')
     turns = tuple(rotation) if isinstance(rotation, list) else cast(Literal["full", "none"], rotation)
     reflection = table.take("reflection", True)
-    if not isinstance(reflection, bool) and not (isinstance(reflection, list) and set(reflection) <= set(along)):
+    if not isinstance(reflection, bool) and not _are_axes(reflection, along):
         raise table.refuse("reflection", f"true, false or a list of axes out of {list(along)}")
     mirrored = tuple(reflection) if isinstance(reflection, list) else reflection
     symmetries = Symmetries(tuple(translation), turns, mirrored, declared)
@@ -205,6 +205,10 @@ def _constraints(table: Table) -> Constraints:
     constraints = Constraints(**names, residual=_code(table, "residual"))
     table.done()
     return constraints
+
+
+def _are_axes(value: object, axes: tuple[str, ...]) -> bool:
+    return isinstance(value, list) and all(axis in axes for axis in value)
 
 
 def _data(table: Table) -> DataSource:
