@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from probe import figures as figures
     from probe import grid as grid
     from probe import intervals as intervals
+    from probe import laws as laws
     from probe import orbits as orbits
     from probe import perturbation as perturbation
     from probe import response as response
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from probe import tophat as tophat
     from probe import transforms as transforms
     from probe import turns as turns
+    from probe import uniform as uniform
     from probe import waves as waves
     from probe.grid import Grid as Grid
     from probe.interface import run as run
@@ -43,6 +45,7 @@ _ROOMS = (
     "figures",
     "grid",
     "intervals",
+    "laws",
     "orbits",
     "perturbation",
     "response",
@@ -50,6 +53,7 @@ _ROOMS = (
     "tophat",
     "transforms",
     "turns",
+    "uniform",
     "waves",
 )
 

@@ -75,7 +75,6 @@ SETTINGS = {
     "rotation": {"bound": 0.02},
     "phase": {"bound": 0.02},
     "plane_wave": {"aliasing_bound": 0.02},
-    "consistency": {"far_bound": 0.02},
     "spherical": {"isotropy_bound": 0.02},
 }
 PROBES = (

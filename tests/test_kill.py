@@ -291,16 +291,15 @@ def unbroken(tmp_path_factory) -> tuple[Path, float]:
 def test_a_run_killed_at_random_moments_ends_with_the_numbers_of_one_that_was_not(tmp_path, unbroken):
     expected, seconds = unbroken
     moments, kills, lives = random.Random(0), 0, 0
-    while kills < 20:
+    while kills < 16 or lives < 3:
         folder, status = tmp_path / f"life_{lives}", -signal.SIGKILL
         while status == -signal.SIGKILL:
-            status, _ = Running(folder).ended_by(signal.SIGKILL, moments.uniform(0, 0.6 * seconds))
+            status, _ = Running(folder).ended_by(signal.SIGKILL, moments.uniform(0, 1.2 * seconds))
             kills += status == -signal.SIGKILL
             whole(folder)
         assert status == 0
         same(folder, expected)
         lives += 1
-    assert lives > 1
 
 
 @pytest.mark.slow

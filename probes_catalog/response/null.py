@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import lazy_loader as lazy
@@ -14,62 +13,14 @@ from probe.contract import Check, Measured, Panel, Probe, Subject, judgement, me
 
 if TYPE_CHECKING:
     from numpy import ndarray
-    from torch import Tensor
     from xarray import DataArray, Dataset
 
-    from probe.fields import Field, Quantity
+    from probe.fields import Quantity
+    from probe.uniform import CheckerboardCase, UniformCase
 
-np, xr, torch = lazy.load("numpy"), lazy.load("xarray"), lazy.load("torch")
+np, xr = lazy.load("numpy"), lazy.load("xarray")
 
 AXES, MODES = ("x", "y", "z"), ("nx", "ny", "nz")
-LARGEST = 5
-ZERO_IS_NOTHING = ("displacement", "overdensity")
-
-
-@dataclass(frozen=True)
-class UniformCase:
-    """The field at rest with one channel raised by `offset`, in its unit; channel -1 raises none."""
-
-    channel: int = -1
-    offset: float = 0.0
-
-
-@dataclass(frozen=True)
-class UniformAnswer:
-    """The answer to a uniform field.
-
-    Attributes
-    ----------
-    mean : ndarray, (channel,)
-    size : ndarray, (output,)
-        Its rms.
-    power : ndarray, (output, *half_shape)
-        What each mode adds to the mean square, itself and its opposite together; k = 0 left out.
-    picture : ndarray, (output, *first two sides)
-        A slice of the component with the largest ripples.
-    """
-
-    mean: ndarray
-    size: ndarray
-    power: ndarray
-    picture: ndarray
-
-
-@dataclass(frozen=True)
-class FieldCase:
-    """A real field, -1 for the field at rest, and how far it is moved as a whole along each axis."""
-
-    field: int
-    offset: float = 0.0
-
-
-@dataclass(frozen=True)
-class CheckerboardCase:
-    """A checkerboard of an amplitude in one input, by its place, on the field at rest."""
-
-    input: int
-    mode: tuple[int, ...]
-    amplitude: float
 
 
 class Null(Probe):
@@ -110,7 +61,7 @@ class Null(Probe):
     bound = judgement(0.02, "largest residual over a usual answer", low=0.0, high=10.0)
 
     def measure(self, subject: Subject) -> Dataset:
-        usual = subject.map(answer_to_usual, [FieldCase(i) for i in range(self.fields)])
+        usual = subject.map(probe.uniform.answer_to_usual, [probe.uniform.FieldCase(i) for i in range(self.fields)])
         size, spread, given = (np.sqrt(np.mean(np.square(rows), axis=0)) for rows in zip(*usual, strict=True))
         inputs, outputs = subject.description.inputs, subject.description.outputs
         scale = xr.Dataset(
@@ -131,20 +82,20 @@ class Null(Probe):
 
     def _uniform(self, subject: Subject, sizes: list[float], spread: ndarray) -> Dataset:
         """The answers to uniform fields; every mode of that to nothing at all, and of that with the largest ripples."""
-        grid, outputs = subject.grid, subject.description.outputs
+        room, grid, outputs = probe.uniform, subject.grid, subject.description.outputs
         labels, cases = _raised(subject, sizes)
-        answers = subject.map(answer_to_uniform, cases)
-        ripple = np.array([np.sqrt(_total(a.power, grid)) for a in answers])
-        shown = list(dict.fromkeys([0, int(_ratio(ripple, spread).max(1).argmax())]))
+        answers = subject.map(room.answer_to_uniform, cases)
+        whole = np.array([room.total_power(a.power, grid) for a in answers])
+        shown = list(dict.fromkeys([0, int(_ratio(np.sqrt(whole), spread).max(1).argmax())]))
         rungs = probe.spectra.ladder_mask((0,) * grid.dimension, grid, subject.model.stride).numpy()
-        ranked = [_largest(a.power, grid) for a in answers]
+        on_rungs = _ratio(np.array([room.total_power(a.power * rungs, grid) for a in answers]), whole)
+        ranked = [room.largest_modes(a.power, grid) for a in answers]
         unit, modes = {"units": _unit(outputs)}, MODES[: grid.dimension]
-        on_rungs = np.array([_ratio(_total(a.power * rungs, grid), _total(a.power, grid)) for a in answers])
         return xr.Dataset(
             {
                 "mean": (("uniform", "channel"), np.array([a.mean for a in answers]), unit),
                 "answer_size": (("uniform", "output"), np.array([a.size for a in answers]), unit),
-                "ripple": (("uniform", "output"), ripple, unit),
+                "ripple": (("uniform", "output"), np.sqrt(whole), unit),
                 "on_rungs": (("uniform", "output"), on_rungs, {"units": ""}),
                 "largest": (("uniform", "output", "rank"), np.array([r[1] for r in ranked]), unit),
                 "mode_size": (("shown", "output", *modes), np.sqrt([answers[i].power for i in shown]), unit),
@@ -169,9 +120,9 @@ class Null(Probe):
         """What a uniform displacement is not carried through by; nothing but for displacements under gravity."""
         if not probe.controls.is_displacement(subject.description):
             return xr.Dataset()
-        dimension, moved = subject.grid.dimension, subject.description.inputs[0]
-        backgrounds = range(-1, self.fields)
-        errors = subject.map(answer_to_move, [FieldCase(i, offset) for i in backgrounds], passes=1 + dimension)
+        room, dimension, moved = probe.uniform, subject.grid.dimension, subject.description.inputs[0]
+        cases = [room.FieldCase(i, offset) for i in range(-1, self.fields)]
+        errors = subject.map(room.answer_to_move, cases, passes=1 + dimension)
         names = ["at rest", *(f"{i + 1}: {probe.equivariance.test_field(subject, i)[1]}" for i in range(self.fields))]
         return xr.Dataset(
             {"shift_error": (("background", "axis"), _ratio(np.array(errors), size[0]), {"units": ""})},
@@ -185,7 +136,7 @@ class Null(Probe):
         if not cases:
             return xr.Dataset()
         inputs, grid = subject.description.inputs, subject.grid
-        answers = subject.map(answer_to_checkerboard, cases, passes=2)
+        answers = subject.map(probe.uniform.answer_to_checkerboard, cases, passes=2)
         usual = np.array([c.amplitude / math.sqrt(inputs[c.input].width(grid)) / given[c.input] * spread for c in cases])
         labels = [f"{inputs[c.input].name} {probe.waves.label(c.mode)}" for c in cases]
         return xr.Dataset(
@@ -347,100 +298,15 @@ class Null(Probe):
         return Panel("Moved as a whole, and the checkerboard", [("", picture)], caption, text, tuple(kinds))
 
 
-def nothing(subject: Subject) -> Tensor:
-    """The field at rest: (1, channel, *grid.shape), float64."""
-    grid = subject.grid
-    return torch.cat([probe.waves.at_rest(q, grid) * (q.quantity not in ZERO_IS_NOTHING) for q in subject.description.inputs], 1)
-
-
-def answer_to_uniform(subject: Subject, case: UniformCase) -> UniformAnswer:
-    """The answer to a uniform field, taken apart in Fourier space."""
-    given = nothing(subject)
-    if case.channel >= 0:
-        given[:, case.channel] += case.offset
-    answer = _ask(subject, given)
-    values, grid = answer.values, subject.grid
-    modes = probe.spectra.fourier(values - values.mean(grid.axes, keepdim=True), grid)
-    power = modes[0].abs().square() / grid.size**2 * torch.where(_is_own_opposite(grid), 1, 2)
-    power.flatten(1)[:, 0] = 0
-    plane = values[0, ..., 0] if grid.dimension == 3 else values[0]
-    parts = [part for _, part in answer.parts()]
-    loudest = [part.start + int(power[part].flatten(1).sum(1).argmax()) for part in parts]
-    return UniformAnswer(
-        values[0].flatten(1).mean(1).numpy(),
-        _by_quantity(values, answer),
-        np.stack([power[part].mean(0).numpy() for part in parts]),
-        np.stack([plane[channel].numpy() for channel in loudest]),
-    )
-
-
-def answer_to_usual(subject: Subject, case: FieldCase) -> tuple[ndarray, ndarray, ndarray]:
-    """rms of the answer to a real field, (output,), of it about its mean, (output,), and of the field about its mean, (input,)."""
-    field, _ = probe.equivariance.test_field(subject, case.field)
-    answer = _ask(subject, field.values)
-    return _by_quantity(answer.values, answer), _by_quantity(_fluctuation(answer), answer), _by_quantity(_fluctuation(field), field)
-
-
-def answer_to_move(subject: Subject, case: FieldCase) -> ndarray:
-    """rms of f(x + c) - f(x) - D(out)/D(in) c for a displacement c along each axis: (axis,)."""
-    start = nothing(subject) if case.field < 0 else probe.equivariance.test_field(subject, case.field)[0].values.double().cpu()
-    answer, growth = _ask(subject, start).values, subject.description.truth.growth_ratio
-    errors = []
-    for axis in range(subject.grid.dimension):
-        step = torch.zeros(subject.grid.dimension, dtype=torch.float64)
-        step[axis] = case.offset
-        step = step.reshape(1, -1, *[1] * subject.grid.dimension)
-        errors.append(float((_ask(subject, start + step).values - answer - growth * step).square().mean().sqrt()))
-    return np.array(errors)
-
-
-def answer_to_checkerboard(subject: Subject, case: CheckerboardCase) -> tuple[ndarray, ndarray]:
-    """Of each output the gain of the checkerboard, and the rms of what it changes on other modes but the mean: (output,) each."""
-    grid, quantity = subject.grid, subject.description.inputs[case.input]
-    sign = torch.cos(probe.waves.phase_of(case.mode, grid)).round()
-    ahead = grid.direction_of(case.mode) if quantity.is_vector else torch.ones(1, dtype=torch.float64)
-    rest, start = nothing(subject), sum(q.width(grid) for q in subject.description.inputs[: case.input])
-    raised = rest.clone()
-    raised[:, start : start + len(ahead)] += case.amplitude * ahead.reshape(-1, *[1] * grid.dimension) * sign
-    answer = _ask(subject, raised)
-    change = answer.with_values(answer.values - _ask(subject, rest).values)
-    own = (change.values * sign).mean(grid.axes, keepdim=True) * sign
-    left = change.values - own - change.values.mean(grid.axes, keepdim=True)
-    gain = [_along(own[:, part].flatten(2)[0, :, 0], ahead) / case.amplitude for _, part in change.parts()]
-    return np.array(gain), _by_quantity(left, change)
-
-
-def _ask(subject: Subject, values: Tensor) -> Field:
-    """The answer in float64 on the CPU."""
-    return subject.model(probe.fields.Field(values, subject.grid, subject.description.inputs)).to("cpu", torch.float64)
-
-
-def _along(amplitude: Tensor, ahead: Tensor) -> float:
-    """The longitudinal part where input and answer are of one kind, else the norm with the sign of the first component."""
-    if len(amplitude) == len(ahead):
-        return float(amplitude @ ahead)
-    return float(amplitude.norm() * torch.sign(amplitude[0]))
-
-
-def _fluctuation(field: Field) -> Tensor:
-    values = field.values.double().cpu()
-    return values - values.mean(field.grid.axes, keepdim=True)
-
-
-def _by_quantity(values: Tensor, field: Field) -> ndarray:
-    """rms over components and points of each quantity: (quantity,)."""
-    return np.array([float(values[:, part].double().square().mean().sqrt()) for _, part in field.parts()])
-
-
 def _raised(subject: Subject, sizes: list[float]) -> tuple[list[str], list[UniformCase]]:
     """The field at rest, and each channel raised and lowered (raised alone with quick effort) by a usual input's rms."""
-    labels, cases, channel = ["nothing"], [UniformCase()], 0
+    labels, cases, channel = ["nothing"], [probe.uniform.UniformCase()], 0
     signs = (1,) if subject.effort == "quick" else (1, -1)
     for quantity, size in zip(subject.description.inputs, sizes, strict=True):
         for name in _components(quantity, subject.grid):
             for sign in signs if not quantity.is_number else ():
                 labels.append(f"{name} {sign * size:+.3g} {quantity.unit}".strip())
-                cases.append(UniformCase(channel, sign * size))
+                cases.append(probe.uniform.UniformCase(channel, sign * size))
             channel += 1
     return labels, cases
 
@@ -452,7 +318,11 @@ def _boards(subject: Subject, level: float) -> list[CheckerboardCase]:
     modes = [tuple(n if a == axis else 0 for a in range(grid.dimension)) for axis, n in enumerate(top) if n] + [tuple(top)]
     modes = list(dict.fromkeys(mode for mode in modes if any(mode))) if grid.boundary == "periodic" else []
     inputs = [(i, q) for i, q in enumerate(subject.description.inputs) if not q.is_number]
-    return [CheckerboardCase(i, mode, probe.waves.physical_amplitude(level, mode, q, grid)) for i, q in inputs for mode in modes]
+    return [
+        probe.uniform.CheckerboardCase(i, mode, probe.waves.physical_amplitude(level, mode, q, grid))
+        for i, q in inputs
+        for mode in modes
+    ]
 
 
 def _components(quantity: Quantity, grid: probe.Grid) -> list[str]:
@@ -472,34 +342,6 @@ def _with(listed: str, variable: DataArray) -> str:
 def _rungs(model: Dataset) -> str:
     stride = int(model.attrs["stride"])
     return f"on the rungs (N/{stride}) j of stride {stride}" if stride > 1 else "on rungs (a network of stride 1 has none)"
-
-
-def _is_own_opposite(grid: probe.Grid) -> Tensor:
-    """Modes of the rfftn layout that are their own opposite: n = 0 and Nyquist along every axis."""
-    own = torch.ones(grid.half_shape, dtype=torch.bool)
-    for n, points in zip(grid.modes(), grid.shape, strict=True):
-        own = own & (2 * n % points == 0)
-    return own
-
-
-def _largest(power: ndarray, grid: probe.Grid) -> tuple[list[list[str]], ndarray]:
-    """The modes that hold most, each for itself and its opposite, and their rms: (output, rank) each."""
-    signed = np.stack([np.broadcast_to(n.numpy(), grid.half_shape).ravel() for n in grid.modes()], 1)
-    nyquist = 2 * np.abs(signed) == grid.shape
-    free = np.where(nyquist, 0, signed)
-    first = np.take_along_axis(free, (free != 0).argmax(1)[:, None], 1)[:, 0]
-    # In the planes 0 and Nyquist of the last axis both of a pair stand: the one whose first component is positive is named.
-    named = (first >= 0) | (free[:, -1] != 0)
-    flat = np.where(named, power.reshape(len(power), -1), 0.0)
-    best = np.argsort(-flat, axis=1)[:, :LARGEST]
-    names = [[probe.waves.label(np.where(nyquist[i], abs(signed[i]), signed[i]).tolist()) for i in row] for row in best]
-    return names, np.sqrt(np.take_along_axis(flat, best, 1))
-
-
-def _total(power: ndarray, grid: probe.Grid) -> ndarray:
-    """The sum over pairs of modes of the rfftn layout, where n and -n both stand in the planes 0 and Nyquist of the last axis."""
-    once = torch.where(_is_own_opposite(grid), 1.0, grid.hermitian_weight() / 2).numpy()
-    return (power * once).reshape(len(power), -1).sum(1)
 
 
 def _ratio(top: ndarray, bottom: ndarray) -> ndarray:
