@@ -111,9 +111,9 @@ def bound_of(measured: Measured, given: float | None) -> tuple[float, str]:
 
 
 def root_mean_square(errors: np.ndarray) -> Interval:
-    """Root mean square of relative errors over fields, with the interval over fields."""
+    """Root mean square of relative errors over fields, with the interval over fields, of which nothing lies below zero."""
     value, low, high = over_samples(errors, lambda rows: np.sqrt(np.mean(rows**2, axis=0)))
-    return Interval(float(value), float(low), float(high))
+    return Interval(float(value), max(0.0, float(low)), float(high))
 
 
 def symmetry_check(

@@ -17,6 +17,7 @@ import lazy_loader as lazy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colorbar import Colorbar
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
     from numpy import ndarray
@@ -227,7 +228,7 @@ def slices(
                 image = _image(panels[title], fields[title], extent, limits, diverging)
                 panels[title].set_title(title)
             bar = made.colorbar(image, ax=[panels[title] for title in group], location="bottom", aspect=16 * len(group), pad=0.03)
-            bar.set_label(axis_label("value", unit) if len(group) > 1 else axis_label(group[0], unit))
+            bar.set_label(axis_label("value", unit) + _without_power(bar, limits))
             bar.outline.set_visible(False)  # type: ignore[operator]
         for panel in axes[0]:
             panel.set_xlabel(axis_label("x", extent_unit or "cells"))
@@ -285,6 +286,15 @@ def ranking(errors: Mapping[str, ndarray], rows: Sequence[str], lines: Mapping[s
     panel.set_yticks(range(len(rows)), labels=rows)
     legend(panel, loc="upper left", bbox_to_anchor=(1.01, 1.0))
     return made
+
+
+def _without_power(bar: Colorbar, limits: tuple[float, float]) -> str:
+    """Takes a large or small power of ten out of a bar's numbers, for its label: matplotlib would write it over the label."""
+    power = math.floor(math.log10(max(map(abs, limits)) or 1.0))
+    if -3 <= power <= 4:
+        return ""
+    bar.ax.xaxis.set_major_formatter(lambda value, _: f"{value / 10.0**power:.3g}")
+    return rf"  $\times\,10^{{{power}}}$"
 
 
 def _limits(fields: Sequence[ndarray], symmetric: bool) -> tuple[float, float]:

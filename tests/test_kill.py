@@ -264,7 +264,15 @@ class Running:
     def __init__(self, folder: Path) -> None:
         words = [*COMMAND, "--out", str(folder), "--resume"]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        self.process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
+        # A shell starts its background jobs with SIGINT ignored, and a child inherits that.
+        self.process = subprocess.Popen(
+            words,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
         assert self.process.stderr is not None
         self.first = self.process.stderr.readline()
         self.began = time.monotonic()

@@ -170,6 +170,13 @@ def test_global_pooling_is_no_stride() -> None:
     assert _model(lambda x: x).stride == 1
 
 
+@pytest.mark.parametrize("pool", [nn.AvgPool1d(4), nn.MaxPool1d(4)])
+def test_pooling_along_a_line_is_a_stride(pool: nn.Module) -> None:
+    line = Grid.cubic(32, 32.0, dimension=1)
+    network = nn.Sequential(pool, nn.Upsample(scale_factor=4))
+    assert FieldModel(network, Description(line, (Quantity("a"),), (Quantity("b"),))).stride == 4
+
+
 def test_a_network_without_padding_is_padded_periodically_and_aligned() -> None:
     network = _Unpadded()
     model = _model(network)

@@ -21,8 +21,11 @@ class _Sides(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         answer = operation(*args, **(kwargs or {}))
         grid = answer[0] if isinstance(answer, tuple) else answer
-        if ("conv" in operation.name() or "pool" in operation.name()) and grid.ndim == self.dimensions and max(grid.shape[2:]) > 1:
-            self.seen.append(min(grid.shape[2:]))
+        if "conv" in operation.name() or "pool" in operation.name():
+            # torch pools a line as a plane of one row.
+            sides = grid.shape[3:] if self.dimensions == 3 and grid.ndim == 4 and grid.shape[2] == 1 else grid.shape[2:]
+            if len(sides) == self.dimensions - 2 and max(sides) > 1:
+                self.seen.append(min(sides))
         return answer
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from probe.equivariance import PairCase
     from probe.fields import Quantity
 
-np, xr = lazy.load("numpy"), lazy.load("xarray")
+np, torch, xr = lazy.load("numpy"), lazy.load("torch"), lazy.load("xarray")
 
 
 class Transfer(Probe):
@@ -52,7 +52,7 @@ class Transfer(Probe):
     The bound is the best linear filter's error power: a network that does not beat it is not needed.
     """
 
-    suite, version = "statistics", 2
+    suite, version = "statistics", 3
     controls = ("identity", "lpt2", "linear_filter", "lpt2_filter", "untrained")
     references = (
         "S. He et al. (2019), PNAS 116, 13825, arXiv:1811.06533.",
@@ -81,6 +81,7 @@ class Transfer(Probe):
         shells, unit = grid.shells(), probe.spectra.power_unit(quantity.unit, grid)
         spectra = {name: (("simulation", "shell"), np.stack([r[name] for r in rows]), {"units": unit}) for name in SPECTRA}
         totals = {name: ("simulation", np.array([r[name] for r in rows]), {"units": f"({quantity.unit})^2"}) for name in TOTALS}
+        totals["rounding"] = ("simulation", np.array([r["rounding"] for r in rows]), {"units": unit})
         pictures = {name: (("u", "v"), rows[0][name], {"units": quantity.unit}) for name in ("prediction", "truth")}
         data = xr.Dataset(
             spectra | totals | pictures,
@@ -99,7 +100,8 @@ class Transfer(Probe):
         assert subject.pairs is not None
         given, truth = subject.pairs[case.index]
         answer = subject.model(given).part(self.output)[1].cpu().double()
-        true = truth.part(self.output)[1].double()
+        stored = truth.part(self.output)[1]
+        true = stored.double()
         grid, windowed = subject.grid, probe.spectra.windowed
         two = probe.spectra.two_point(windowed(answer, grid), windowed(true, grid), grid)
         spectra = {
@@ -112,6 +114,9 @@ class Transfer(Probe):
         return {name: values[0].numpy() for name, values in spectra.items()} | {
             "error_square": (answer - true).square().sum(1).mean().numpy(),
             "true_square": true.square().sum(1).mean().numpy(),
+            # White noise of rms s in every cell has the power s^2 h^D; ten units in the last place for making, storing and
+            # transforming the truth.
+            "rounding": true.square().sum(1).mean().numpy() * (10 * torch.finfo(stored.dtype).eps) ** 2 * grid.volume / grid.size,
             "prediction": _slice(answer),
             "truth": _slice(true),
         }
@@ -181,7 +186,7 @@ def _ratios(data: Dataset) -> dict[str, DataArray]:
     stacked = np.stack([data[name].values for name in SPECTRA], -1)
     true = stacked[..., 1].mean(0)
     # A shell where the truth is nothing but rounding (band-limited data) has no ratio.
-    held = np.where(true > 1e-20 * true.max(), 1.0, np.nan)[:, None]
+    held = np.where(true > float(data.rounding.mean()), 1.0, np.nan)[:, None]
 
     def of(statistic: Callable[[ndarray], ndarray]) -> DataArray:
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -118,7 +118,7 @@ class Conservation(Probe):
         if not any(laws):
             value = float(np.sqrt(np.mean(drift**2, axis=0)).max())
             words = "the truth's" if "truth_drift" in model else "zero"
-            sentence = f"The mean is {percent(value)} of the answer's rms away from {words}; no law is known for it."
+            sentence = f"The mean is {percent(value)} of the answer's rms away from {words}; that it is kept is declared nowhere."
             return Check.info("mean", value, sentence, covers=f"{len(drift)} fields")
         worst = _worst(np.where([bool(law) for law in laws], drift, math.nan))
         name, law = model.output.values[worst], probe.laws.MEANS[laws[worst]]

@@ -317,7 +317,7 @@ def ask_in_double(subject: Subject, case: FieldCase) -> float:
     model, field = subject.model, probe.equivariance.test_field(subject, case.index)[0]
     if model.dtype == torch.float64:
         return math.nan
-    rounded = field.to(dtype=model.dtype)
+    rounded = field.to(dtype=model.physical_dtype)
     answer = model(rounded).values.double()
     try:
         exact = model.to_double()(rounded).values

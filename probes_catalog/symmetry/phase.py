@@ -210,7 +210,11 @@ def _beside(measured: Measured) -> str:
         return ""
     model, run = measured["model"], measured["simulator"]
     who = model.attrs["simulator"]
-    return f" That of {who} moves by {percent(_scatter(run))}." if _answers(run, model) else f" Of this wave {who} leaves nothing."
+    return (
+        f" That of {who} moves by {percent(_scatter(run))}."
+        if _answers(run, model)
+        else f" Of this wave {who} leaves nothing; set phase.mode to a longer one."
+    )
 
 
 def _answers(data: Dataset, model: Dataset) -> bool:

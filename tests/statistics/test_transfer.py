@@ -88,3 +88,18 @@ def test_within_walls_the_filter_is_beaten_by_the_truth_and_not_by_a_filter(tmp_
     assert best["beats_linear_filter"].verdict == "pass" and "Hann window" in best["shells_below_linear_filter"].sentence
     blurred = with_pairs(on(walled, Filter(gaussian_gain(6 * LINE.spacing[0]), LINE)), tmp_path, truth, count=24)
     assert {c.name: c.verdict for c in ask(blurred, "all").checks}["beats_linear_filter"] == "fail"
+
+
+@pytest.mark.parametrize("stored", [np.float32, np.float64])
+def test_a_shell_where_the_truth_is_its_files_rounding_has_no_ratio(stored, tmp_path):
+    def smooth(x):
+        modes = torch.fft.rfft(x)
+        modes[..., 9:] = 0
+        return torch.fft.irfft(modes, x.shape[-1])
+
+    model = with_pairs(on(LINE, smooth), tmp_path, smooth)
+    for path in tmp_path.glob("out_*.npy"):
+        np.save(path, np.load(path).astype(stored))
+    measured = ask(model).measured["model"]
+    known = measured.shell_wavenumber.values < 8.5 * LINE.fundamental
+    assert (np.isfinite(measured.transfer_power.values[:, 0]) == known).all()
