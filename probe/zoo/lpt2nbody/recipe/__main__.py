@@ -1,6 +1,6 @@
 """Simulate, train, publish: `python -m probe.zoo.lpt2nbody.recipe WORK_FOLDER [MINUTES]`.
 
-About an hour and a half on two cores.
+About an hour and three quarters on two cores.
 """
 
 from __future__ import annotations

@@ -44,7 +44,8 @@ TRANSVERSE = [((n, 0, 0), 1, 0.2) for n in (1, 2, 3, 5, 7)] + [((5, 0, 0), 1, 0.
 OFFSETS = tuple((i / 4, i / 4, i / 4) for i in range(4))
 # Of a pair of waves, along x and y, the offsets must not go together.
 OFFSETS_OF_PAIRS = tuple((i / 5, 2 * i % 5 / 5, 3 * i % 5 / 5) for i in range(5))
-# The primordial amplitude in units of the fiducial one, each with a random field of its own.
+# The primordial amplitude in units of the fiducial one: the held-out random fields again, so that differences between
+# amplitudes are free of the scatter between fields and an input is the held-out one times the root of the amplitude.
 AMPLITUDES = (0.2, 0.8, 1.2, 1.8)
 
 
@@ -69,7 +70,7 @@ def jobs() -> list[Job]:
     }
     asked = [Job(f"{kind}_{i:02d}", kind=kind, made=one) for kind, each in made.items() for i, one in enumerate(each)]
     fields = [Job(f"field_{i:03d}", number=i) for i in range(HELD_OUT + VALIDATION + TRAINING)]
-    other = [Job(f"amplitude_{a:g}", number=1000 + i, amplitude=a) for i, a in enumerate(AMPLITUDES)]
+    other = [Job(f"amplitude_{a:g}_{i:03d}", number=i, amplitude=a) for a in AMPLITUDES for i in range(HELD_OUT)]
     return fields[: HELD_OUT + VALIDATION] + asked + other + fields[HELD_OUT + VALIDATION :]
 
 
