@@ -157,7 +157,9 @@ def fit_filter(base: FieldModel, pairs: Pairs) -> Tensor:
         weight = grid.hermitian_weight()
         cross.index_add_(0, band.flatten(), ((a * b.conj()).real.sum((0, 1)) * weight).flatten())
         auto.index_add_(0, band.flatten(), (a.abs().square().sum((0, 1)) * weight).flatten())
-    return torch.where(auto > 0, cross / auto.clamp_min(1e-300), torch.ones_like(auto))
+    # A band that holds nothing but the rounding of float32 files, such as k = 0, has no gain.
+    held = auto > 1e-12 * auto.sum()
+    return torch.where(held, cross / auto.clamp_min(1e-300), torch.ones_like(auto))
 
 
 def _bands(grid: Grid, device: torch.device | str, width: float) -> Tensor:
