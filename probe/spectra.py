@@ -10,7 +10,7 @@ one wall to the other is power at every k.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import EllipsisType
 
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from probe.errors import InputError
-from probe.grid import Grid
+from probe.grid import Grid, fold
 
 
 @dataclass(frozen=True)
@@ -87,15 +87,60 @@ def fourier(values: Tensor, grid: Grid) -> Tensor:
     return torch.fft.rfftn(values, dim=grid.axes)
 
 
-def _product(a: Tensor, b: Tensor) -> Tensor:
-    """Re(a conj b), by multiplying interleaved reals: no complex temporary."""
-    return (torch.view_as_real(a) * torch.view_as_real(b)).sum(-1)
+# Re(a conj b) is the sum over real and imaginary part of a b, the transforms seen as interleaved reals: one product for power and
+# cross power alike, without |.| of complex numbers. It is made and folded (`probe.grid` derives it) in slabs: a few rows of the
+# first axis with n_1 >= 0, and those with -n_1, which stay in the cache, so that no second array of the transform's size is made.
+# Products and folds keep the field's precision (some eight roundings); from there on sums are float64. Where a gradient is asked
+# for there is one slab, for the gradient of each would be an array of the transform's size.
+SLAB = 5 * 2**17  # bytes: with the rows -n_1 this just passes one core's second cache (1 MiB), and calls are few
 
 
-def _shell_mean(squared: Tensor, grid: Grid) -> Tensor:
-    """Mean over each shell of the plain transform's squares, summed over channels, as a power spectrum."""
-    shells = grid.shells(squared.device)
-    return shells.sum(squared.sum(1), grid) / shells.modes * (grid.volume / grid.size**2)
+def _rows(*modes: Tensor) -> int:
+    """Rows of a slab."""
+    first = modes[0]
+    if any(m.requires_grad for m in modes):
+        return first.shape[2]
+    budget = SLAB * torch.get_num_threads() if first.device.type == "cpu" else 16 * SLAB
+    return max(1, budget // first[:, 0, 0].nbytes)
+
+
+def _product(a: Sequence[Tensor], b: Sequence[Tensor], rows: slice) -> Tensor:
+    """Some rows of a b summed over channels: (batch, *half_shape, 2) each -> (batch, rows, ..., 2)."""
+    total = a[0][:, rows] * b[0][:, rows]
+    for x, y in zip(a[1:], b[1:], strict=True):
+        total = torch.addcmul(total, x[:, rows], y[:, rows])
+    return total
+
+
+def _slabs(product: Callable[[slice], Tensor], rows: int, grid: Grid) -> Iterator[Tensor]:
+    """A product known by any rows of its first axis, (batch, rows, ..., 2), folded: the octant in slabs (batch, rows, ...)."""
+    points = grid.shape[0]
+    if grid.dimension == 1:
+        line = product(slice(None))
+        yield line[..., 0] + line[..., 1]
+        return
+    for start in range(0, points // 2 + 1, rows):
+        stop = min(start + rows, points // 2 + 1)
+        slab = product(slice(start, stop))
+        first, last = max(start, 1), min(stop, (points + 1) // 2)  # 0 and Nyquist are their own opposites
+        if first < last:
+            backwards = torch.arange(last - 1 - start, first - 1 - start, -1, device=slab.device)
+            slab.index_add_(1, backwards, product(slice(points + 1 - last, points + 1 - first)))
+        for axis in range(2, grid.dimension):
+            slab = fold(slab, axis)
+        yield slab[..., 0] + slab[..., 1]
+
+
+def _shell_mean(product: Callable[[slice], Tensor], rows: int, grid: Grid, device: torch.device) -> Tensor:
+    """Mean over each shell of a product known by rows, as a power spectrum: (batch, shells), float64."""
+    shells = grid.shells(device)
+    return shells.sum_folded(_slabs(product, rows, grid), grid) / shells.modes * (grid.volume / grid.size**2)
+
+
+def _cross(a: Tensor, b: Tensor, grid: Grid) -> Tensor:
+    """Mean of Re(a conj b) of two transforms over each shell, summed over channels: (batch, shells), float64."""
+    x, y = (torch.view_as_real(modes).unbind(1) for modes in (a, b))
+    return _shell_mean(lambda rows: _product(x, y, rows), _rows(a, b), grid, a.device)
 
 
 def power(values: Tensor, grid: Grid) -> Tensor:
@@ -111,32 +156,45 @@ def power(values: Tensor, grid: Grid) -> Tensor:
     Tensor, (batch, shells), float64
     """
     modes = fourier(values, grid)
-    return _shell_mean(_product(modes, modes), grid)
+    return _cross(modes, modes, grid)
 
 
 def cross_power(a: Tensor, b: Tensor, grid: Grid) -> Tensor:
     """Real part of the cross power spectrum of two fields: (batch, shells), float64."""
-    return _shell_mean(_product(fourier(a, grid), fourier(b, grid)), grid)
+    return _cross(fourier(a, grid), fourier(b, grid), grid)
 
 
+def powers(a: Tensor, b: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
+    """Power of each of two fields and the real part of their cross power, (batch, shells) each, from one transform of each."""
+    return _powers(fourier(a, grid), fourier(b, grid), grid)
+
+
+def _powers(a: Tensor, b: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
+    return _cross(a, a, grid), _cross(b, b, grid), _cross(a, b, grid)
+
+
+# What of a is not in b is a - s b with s = P_ab / P_b. With d = a - b it is d - t b, t = P_db / P_b: the same field, but where a is
+# almost b, d holds the digits that the transform of a rounds away.
 def two_point(a: Tensor, b: Tensor, grid: Grid) -> TwoPoint:
     """Power of each field, cross power, and the two that must not be found by cancellation."""
-    modes_a, modes_b = fourier(a, grid), fourier(b, grid)
-    power_a, power_b, cross = (
-        _shell_mean(_product(x, y), grid) for x, y in ((modes_a, modes_a), (modes_b, modes_b), (modes_a, modes_b))
-    )
+    modes_b = fourier(b, grid)
+    power_a, power_b, cross = _powers(fourier(a, grid), modes_b, grid)
     difference = fourier(a - b, grid)
-    slope = torch.where(power_b > 0, cross / torch.where(power_b > 0, power_b, 1.0), 0.0)
-    left = modes_a - spread(slope, grid, modes_b.real.dtype)[:, None] * modes_b
-    return TwoPoint(
-        power_a, power_b, cross, _shell_mean(_product(difference, difference), grid), _shell_mean(_product(left, left), grid)
-    )
+    error, shared = _cross(difference, difference, grid), _cross(difference, modes_b, grid)
+    slope = torch.where(power_b > 0, shared / torch.where(power_b > 0, power_b, 1.0), 0.0)
+    t = spread(slope, grid, modes_b.real.dtype)[:, None, ..., None]
+    d, y = torch.view_as_real(difference), torch.view_as_real(modes_b)
+
+    def left(rows: slice) -> Tensor:
+        part = torch.addcmul(d[:, :, rows], t[:, :, rows], y[:, :, rows], value=-1).unbind(1)
+        return _product(part, part, slice(None))
+
+    return TwoPoint(power_a, power_b, cross, error, _shell_mean(left, _rows(difference, t), grid, t.device))
 
 
 def spread(per_shell: Tensor, grid: Grid, dtype: torch.dtype = torch.float64) -> Tensor:
     """The value of each mode's shell, 0 outside all shells: (batch, shells) -> (batch, *half_shape)."""
-    padded = torch.cat([per_shell, torch.zeros_like(per_shell[:, :1])], 1).to(dtype)
-    return padded[:, grid.shells(per_shell.device).index].reshape(-1, *grid.half_shape)
+    return grid.shells(per_shell.device).spread(per_shell.to(dtype), grid)
 
 
 def longitudinal(modes: Tensor, grid: Grid) -> Tensor:

@@ -6,12 +6,14 @@ import itertools
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from numpy import ndarray
 from torch import Tensor
 from torch.nn import functional
 
-from probe import spectra
+from probe import spectra, waves
 from probe.errors import InputError
 from probe.grid import Grid
 
@@ -182,10 +184,10 @@ def test_stochasticity_of_one_in_10_to_the_8_is_right_where_subtraction_fails() 
     a32, b32 = a.float(), b.float()
     rounded = spectra.two_point(a32.double(), b32.double(), grid)  # of what float32 could hold of the two
     single = spectra.two_point(a32, b32, grid)
-    truth, found = (x.residual.mean(0) / x.power_a.mean(0) for x in (rounded, single))
-    # float32 transforms are right to some 1e-7: at random 2e-3 of the power of a residual of relative amplitude 1e-4 in each mode,
-    # and over the 8 x 3 x 18 numbers of the first shell 1e-4.
-    assert torch.allclose(found, truth, rtol=1e-3)
+    for part in ("error", "residual"):
+        truth, found = (getattr(x, part).mean(0) / x.power_a.mean(0) for x in (rounded, single))
+        # a - b is exact in float32 where they nearly agree, and its transform right to some 1e-7 of itself.
+        assert torch.allclose(found, truth, rtol=5e-6)
     subtracted = 1 - single.cross**2 / (single.power_a * single.power_b)
     assert ((subtracted - share).abs() / share).max() > 0.3
 
@@ -262,6 +264,124 @@ def test_an_amplitude_splits_into_along_and_across() -> None:
     assert float(transverse[0]) == pytest.approx(0.5, rel=1e-14)
     parallel, transverse = spectra.along(torch.tensor([[3 + 4j]]), mode, grid, False)
     assert complex(parallel[0]) == 3 + 4j and float(transverse[0]) == 0
+
+
+# --- folded sums -------------------------------------------------------------------------------------------------------------
+
+
+def _by_full_transform(a: Tensor, b: Tensor, grid: Grid) -> ndarray:
+    """Re <f_a f_b*>/V from numpy's fftn of all modes in float64, shell after shell by a mask: (batch, shells)."""
+    axes = tuple(range(2, 2 + grid.dimension))
+    fa, fb = (np.fft.fftn(values.double().numpy(), axes=axes) for values in (a, b))
+    product = (fa * fb.conj()).real.sum(1) * (math.prod(grid.box) / math.prod(grid.shape) ** 2)
+    k = [2 * np.pi * np.fft.fftfreq(points, side / points) for points, side in zip(grid.shape, grid.box, strict=True)]
+    norm = np.sqrt(sum(component**2 for component in np.meshgrid(*k, indexing="ij")))
+    fundamental, nyquist = 2 * np.pi / max(grid.box), min(math.pi * n / side for n, side in zip(grid.shape, grid.box, strict=True))
+    means = []
+    for shell in range(1, math.floor(nyquist / fundamental + 0.5) + 1):
+        inside = (norm >= (shell - 0.5) * fundamental * (1 - 1e-12)) & (norm < (shell + 0.5) * fundamental * (1 - 1e-12))
+        inside &= norm <= nyquist * (1 + 1e-12)
+        if inside.any():
+            means.append(product[:, inside].mean(1))
+    return np.stack(means, -1)
+
+
+LARGER = [Grid.cubic(64, 3.0, 1), Grid.cubic(63, 3.0, 1), Grid((30, 48), (10.0, 32.0)), Grid((31, 45), (10.0, 32.0))]
+LARGER += [Grid.cubic(24, 5.0), Grid.cubic(25, 5.0), Grid((12, 27, 16), (6.0, 9.0, 4.0)), Grid((15, 8, 21), (6.0, 9.0, 4.0))]
+
+
+@pytest.mark.parametrize("slab", [1, 2**12, 2**30])
+@pytest.mark.parametrize("grid", LARGER, ids=str)
+def test_spectra_are_those_of_the_full_transform_however_they_are_cut(grid: Grid, slab: int, monkeypatch) -> None:
+    monkeypatch.setattr(spectra, "SLAB", slab)
+    a, b = _random(grid, 2, 3, 1), _random(grid, 2, 3, 2) + 0.5 * _random(grid, 2, 3, 1)
+    scale = float(spectra.power(a, grid).max())
+    two, three = spectra.two_point(a, b, grid), spectra.powers(a, b, grid)
+    for found, other, x, y in zip((two.power_a, two.power_b, two.cross), three, (a, b, a), (a, b, b), strict=True):
+        np.testing.assert_allclose(found.numpy(), _by_full_transform(x, y, grid), rtol=1e-12, atol=1e-13 * scale)
+        assert torch.equal(found, other)
+    np.testing.assert_allclose(two.error.numpy(), _by_full_transform(a - b, a - b, grid), rtol=1e-12)
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=IDS)
+def test_sums_over_shells_count_any_values_once_for_each_mode_they_stand_for(grid: Grid) -> None:
+    given = torch.rand(2, *grid.half_shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    kept, expected = given.clone(), torch.zeros(2, grid.shells().count, dtype=torch.float64)
+    for index in itertools.product(*map(range, grid.half_shape)):
+        mode = tuple(n if 2 * n <= points else n - points for n, points in zip(index, grid.shape, strict=True))
+        if (shell := _shell_of(mode, grid)) is not None:
+            expected[:, shell] += (1 if 2 * index[-1] % grid.shape[-1] == 0 else 2) * given[(slice(None), *index)]
+    assert torch.allclose(grid.shells().sum(given, grid), expected, rtol=1e-13)
+    assert torch.equal(given, kept), "what is summed is left as it was"
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3])
+def test_the_nyquist_mode_counts_once(dimension: int) -> None:
+    grid, amplitude = Grid.cubic(8, 4.0, dimension), 1.7
+    mode = (*[0] * (dimension - 1), 4)  # A (-1)^j on the last axis: |f(k)|^2 = (A V)^2 at one k, no other stands for it
+    power = spectra.power(amplitude * torch.cos(_phase(mode, grid))[None, None], grid)[0]
+    assert float(power[3]) == pytest.approx(amplitude**2 * 4.0**dimension / float(grid.shells().modes[3]), rel=1e-13)
+    assert power[:3].abs().max() < 1e-13 * power[3]
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3])
+def test_a_gaussian_field_has_the_power_it_was_drawn_with(dimension: int) -> None:
+    grid, batch = Grid.cubic({1: 128, 2: 48, 3: 24}[dimension], 50.0, dimension), 30
+    drawn = waves.gaussian_field(grid, lambda k: 7 * k**-1.5, torch.Generator().manual_seed(3), batch)[:, None]
+    shells = grid.shells()
+    k = grid.wavenumber().clamp_min(1e-9)
+    below = waves.below_nyquist(grid, "cpu").to(torch.float64).expand(grid.half_shape)  # Nyquist modes are not drawn
+    held = shells.sum(below, grid)
+    expected = shells.sum(7 * k**-1.5 * below, grid) / shells.modes
+    z = (spectra.power(drawn, grid).mean(0) / expected - 1) / torch.sqrt(2 / (held * batch))
+    z = z[held > 0.9 * shells.modes]
+    assert len(z) > 8 and z.abs().max() < 4.5
+    assert z.square().sum() < z.numel() + 4 * math.sqrt(2 * z.numel())
+
+
+def test_the_correlation_of_independent_fields_scatters_by_one_over_the_root_of_modes() -> None:
+    grid, batch = Grid.cubic(12, 1.0), 400
+    power_a, power_b, cross = spectra.powers(_random(grid, batch, seed=1), _random(grid, batch, seed=2), grid)
+    r, modes = cross / torch.sqrt(power_a * power_b), grid.shells().modes
+    assert modes[0] == 18
+    # r is the cosine between two vectors of as many independent components as there are modes: variance 1/modes, exactly.
+    assert torch.allclose(r.std(0) * modes.sqrt(), torch.ones_like(modes), atol=4.5 / math.sqrt(2 * batch))
+    assert float(r.std(0)[0]) == pytest.approx(0.236, abs=0.04)
+
+
+@pytest.mark.parametrize("grid", [Grid.cubic(6, 1.0, 1), Grid((5, 4), (1.0, 2.0)), Grid((4, 3, 4), (1.0, 2.0, 1.0))], ids=str)
+def test_spectra_have_first_and_second_derivatives(grid: Grid) -> None:
+    channels = 2 if grid.dimension < 3 else 1
+    a, b = _random(grid, 1, channels, 1).requires_grad_(), _random(grid, 1, channels, 2).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x, y: spectra.powers(x, y, grid), (a, b))
+    assert torch.autograd.gradcheck(lambda x, y: tuple(vars(spectra.two_point(x, y, grid)).values()), (a, b))
+    assert torch.autograd.gradgradcheck(lambda x: spectra.power(x, grid), (a,))
+
+
+def test_a_batch_is_each_of_its_fields() -> None:
+    grid = GRIDS[6]
+    values = _random(grid, 5, 3)
+    alone = torch.cat([spectra.power(values[i : i + 1], grid) for i in range(5)])
+    assert torch.equal(spectra.power(values, grid), alone)
+
+
+def test_single_precision_is_kept_through_the_transform_and_left_for_the_sums() -> None:
+    grid = Grid.cubic(32, 1.0)
+    values = _random(grid).float()
+    power = spectra.power(values, grid)
+    assert spectra.fourier(values, grid).dtype is torch.complex64 and power.dtype is torch.float64
+    # A transform in float32 is right to some 1e-7 for each mode at random; modes average it.
+    assert torch.allclose(power, spectra.power(values.double(), grid), rtol=5e-7)
+
+
+def test_each_field_of_a_pair_is_transformed_once(monkeypatch) -> None:
+    calls, transform = [], torch.fft.rfftn
+    monkeypatch.setattr(torch.fft, "rfftn", lambda values, **options: calls.append(values.shape) or transform(values, **options))
+    grid = GRIDS[4]
+    spectra.powers(_random(grid), _random(grid), grid)
+    assert len(calls) == 2
+    spectra.two_point(_random(grid), _random(grid), grid)
+    assert len(calls) == 2 + 3, "and their difference"
 
 
 # --- the ladder --------------------------------------------------------------------------------------------------------------
