@@ -102,11 +102,15 @@ class Field:
     values : Tensor, (batch, channel, *grid.shape)
     grid : Grid
     quantities : tuple of Quantity
+    conditioning : tuple of (str, float)
+        Parameters that belong to the values, and that a model which takes them is to be called with; what is not named keeps the
+        model's default.
     """
 
     values: Tensor
     grid: Grid
     quantities: tuple[Quantity, ...]
+    conditioning: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         width = sum(q.width(self.grid) for q in self.quantities)

@@ -162,7 +162,7 @@ def _left_unsolved(subject: Subject, given: Field, answer: Field) -> float:
         return math.nan
     arrays = [field.values.double().cpu().numpy() for field in (given, answer)]
     try:
-        terms = function(*arrays, **subject.model.parameters)
+        terms = function(*arrays, **{**subject.model.parameters, **dict(given.conditioning)})
         if not isinstance(terms, (tuple, list)):
             raise TypeError(f"it gave a {type(terms).__name__}; expected the terms of the equation apart, a tuple of arrays")
         each = [np.asarray(term, dtype=float) for term in terms]

@@ -102,10 +102,11 @@ def test_real_numbers_of_every_kind_are_read_right(stored: str, read: torch.dtyp
 
 @pytest.mark.parametrize("missing", ["folder", "file"])
 def test_a_missing_folder_is_refused(missing: str, tmp_path: Path) -> None:
-    path = tmp_path / "there"
+    path, says = tmp_path / "there", r"there is not there; give --data a folder of in_\*.npy"
     if missing == "file":
         path.write_text("")
-    with pytest.raises(InputError, match=r"there is not there; give --data a folder of in_\*.npy"):
+        says = r"there is a file, and not one like in_\*.npy and out_\*.npy; give such a file, or a folder of them"
+    with pytest.raises(InputError, match=says):
         open_pairs(path, DESCRIPTION)
 
 
@@ -218,7 +219,8 @@ def test_the_fingerprint_follows_names_and_contents(tmp_path: Path) -> None:
     changed[0, 0, 0] += 1e-9
     np.save(tmp_path / "out_1.npy", changed)
     second = open_pairs(tmp_path, DESCRIPTION).fingerprint()
-    (tmp_path / "out_1.npy").rename(tmp_path / "out_11.npy")
+    for side in ("in", "out"):
+        (tmp_path / f"{side}_1.npy").rename(tmp_path / f"{side}_11.npy")
     third = open_pairs(tmp_path, DESCRIPTION).fingerprint()
     assert len({first, second, third}) == 3
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from probe.description import (
     Constraints,
+    Cosmology,
     DataSource,
     Description,
     Symmetries,
@@ -69,6 +70,16 @@ layer = "coarse"
 path = "heldout"
 input = "za_*.npy"
 target = "nbody_*.npy"
+[[cosmology]]
+name = "A_s x 0.2"
+amplitude = 0.2
+input = "heldout/za_*.npy"
+target = "0.2/nbody_*.npy"
+input_factor = 0.4472135955
+parameters = { Omega_m = 0.2 }
+omega_m = 0.2
+[[cosmology]]
+growth_ratio = 0.5
 """
 
 SHORT = {
@@ -93,6 +104,11 @@ def test_every_key_of_the_design_is_understood(tmp_path: Path) -> None:
     assert found.conditioning == {"Omega_m": {"default": 0.31, "bounds": [0.1, 0.5]}}
     assert found.representation == {"layer": "coarse"}
     assert found.data == DataSource("heldout", "za_*.npy", "nbody_*.npy")
+    first, second = found.cosmologies
+    assert first == Cosmology(
+        "A_s x 0.2", 0.2, "heldout/za_*.npy", "0.2/nbody_*.npy", 0.4472135955, {"Omega_m": 0.2}, growth_ratio=None, omega_m=0.2
+    )
+    assert second == Cosmology("cosmology1", growth_ratio=0.5)
     assert found.factory_arguments == {"width": 32, "deep": {"levels": [2, 4], "norm": "none"}}
     assert found.folder == tmp_path and found.channels_in == 3
 
@@ -156,6 +172,7 @@ def test_the_code_it_names_is_listed() -> None:
         ({"input": [{"kind": "tensor"}]}, r"kind in \[\[input\]\] number 1 is 'tensor'"),
         ({"input": [{"kindd": "scalar"}]}, 'did you mean "kind"'),
         ({"output": [{"scale": 0}]}, "must not vanish"),
+        ({"output": [{"scale": 10**400}]}, "expected a finite number"),
         ({"output": [{"rms": "big"}]}, "rms in .* is 'big'; expected a positive number"),
         ({"factory": "mynet.UNet"}, 'expected "module:object"'),
         ({"truth": {"law": "magic"}}, 'expected "gravity" or "module:function"'),
@@ -175,6 +192,12 @@ def test_the_code_it_names_is_listed() -> None:
         ({"constraints": {"curl_free": ["output"]}}, "names 'output', a scalar; it takes vectors"),
         ({"constraints": {"conserved_mean": ["output"]}}, "no input is of its kind, quantity and unit"),
         ({"constraints": {"residual": "euler"}}, 'expected "module:object"'),
+        ({"cosmology": {"name": "dense"}}, r"cosmology is missing or no list of tables; write \[\[cosmology\]\]"),
+        ({"cosmology": [{"amplitud": 2}]}, 'did you mean "amplitude"'),
+        ({"cosmology": [{"amplitude": 0}]}, "amplitude in .* is 0; expected a positive number"),
+        ({"cosmology": [{"parameters": {"A": "big"}}]}, "expected a table of finite numbers"),
+        ({"cosmology": [{"name": "a", "parameters": {"A": 1}}]}, "cosmology 'a' sets 'A', which is no parameter"),
+        ({"cosmology": [{"name": "a"}, {"name": "a"}]}, "two cosmologies are named 'a'"),
     ],
 )
 def test_what_is_wrong_is_told_in_one_sentence(changes: dict[str, object], sentence: str) -> None:

@@ -33,6 +33,7 @@ from probe.controls import Control, build
 from probe.data import open_pairs
 from probe.description import (
     Call,
+    Cosmology,
     DataSource,
     Description,
     Symmetries,
@@ -595,6 +596,16 @@ def descriptions(draw: Any) -> Description:
         truth=Truth(draw(some.sampled_from(["", "gravity", "a:b"])), draw(POSITIVE), draw(some.none() | POSITIVE)),
         symmetries=Symmetries(along, rotation, draw(some.booleans()), True),
         data=DataSource(*draw(some.tuples(*[some.just("") | NAMES] * 3))),
+        cosmologies=tuple(
+            Cosmology(
+                name,
+                draw(POSITIVE),
+                *draw(some.tuples(*[some.just("") | NAMES] * 2)),
+                draw(NUMBERS),
+                dict.fromkeys(conditioning, 1.0),
+            )
+            for name in draw(some.lists(NAMES, unique=True, max_size=2))
+        ),
         conditioning=conditioning,
         guessed=tuple(draw(some.lists(NAMES, max_size=2))),
     )

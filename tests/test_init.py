@@ -15,6 +15,7 @@ from probe import interface
 from probe.cli import main
 from probe.description import (
     Call,
+    Cosmology,
     DataSource,
     Description,
     Symmetries,
@@ -182,6 +183,7 @@ WHOLE = Description(
     symmetries=Symmetries(("x",), "none", ("x",), True),
     constraints=Constraints(zero_mean=("q",)),
     data=DataSource("heldout", "a_*.npy", "b_*.npy"),
+    cosmologies=(Cosmology("low", 0.2, "a_*.npy", "b_*.npy", 0.5, {"z": 0.2, "odd key": 1.0}), Cosmology("open", omega_m=0.2)),
     conditioning={"z": {"default": 0.5, "bounds": [0.0, 1.0]}, "odd key": {"default": 1.0}},
     representation={"layer": "coarse"},
     guessed=("the box is periodic", "something else"),
@@ -199,7 +201,7 @@ def test_whatever_is_described_reads_back_from_the_template() -> None:
         assert again == description and again.guessed == description.guessed
 
 
-@pytest.mark.parametrize("part", [Call, Truth, Constraints, DataSource, Quantity, Grid, Symmetries])
+@pytest.mark.parametrize("part", [Call, Truth, Constraints, Cosmology, DataSource, Quantity, Grid, Symmetries])
 def test_every_key_there_is_stands_in_the_template(part: type) -> None:
     bare = template(Description(Grid.cubic(8, 8.0), (Quantity("a"),), (Quantity("b"),)), "ckpt.pt")
     keys = {line.lstrip("# ").partition(" = ")[0] for line in bare.splitlines() if " = " in line}
@@ -213,11 +215,11 @@ def test_every_commented_key_is_one_that_can_be_taken_as_it_stands(dimension: in
     lines = template(bare, "ckpt.pt").splitlines()
     offers = [number for number, line in enumerate(lines) if line.startswith("# ") and " = " in line.partition("  #")[0]]
     assert len(offers) > 30
-    header = next(number for number, line in enumerate(lines) if line.startswith("# [symmetries]"))
+    headers = [number for number, line in enumerate(lines) if line.removeprefix("# ").startswith("[")]
     for number in offers:
-        taken = {number, header} if header < number < header + 4 else {number}
+        taken = {number, *[header for header in headers if header < number][-1:]}
         text = "\n".join(line.removeprefix("# ") if place in taken else line for place, line in enumerate(lines))
-        names = ("zero_mean", "conserved_mean", "positive", "divergence_free", "curl_free", "redshift")
+        names = ("zero_mean", "conserved_mean", "positive", "divergence_free", "curl_free", "redshift", "parameters = {")
         if not any(name in lines[number] for name in names):  # these name outputs and parameters that this description lacks
             assert _read(text) is not None
 

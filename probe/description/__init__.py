@@ -1,13 +1,14 @@
 """What is known about a model that its file does not say: grid, channels, truths, symmetries, data."""
 
 from probe.description.guess import guess_description, likely_channels
-from probe.description.parts import Call, Constraints, DataSource, Description, Symmetries, Truth, names_code
+from probe.description.parts import Call, Constraints, Cosmology, DataSource, Description, Symmetries, Truth, names_code
 from probe.description.reading import parse_description, read_description
 from probe.description.writing import as_toml, write_description
 
 __all__ = [
     "Call",
     "Constraints",
+    "Cosmology",
     "DataSource",
     "Description",
     "Symmetries",

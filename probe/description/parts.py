@@ -144,14 +144,58 @@ PARAMETERS = ("keywords", "arguments", "vector", "channels", "none")
 
 @dataclass(frozen=True)
 class DataSource:
-    """Where pairs of fields lie: a folder relative to the description's file, and a pattern for each side of a pair.
+    """Where pairs of fields lie, and what belongs to them.
 
-    `path` may be `module:function` instead: called without arguments it gives (inputs, targets), each (pair, channel, *grid).
+    Parameters
+    ----------
+    path : str
+        A folder or file relative to the description's; or `module:function`: called without arguments it gives (inputs, targets),
+        each (pair, channel, *grid).
+    input, target : str or tuple of str
+        Of each side of a pair a pattern of files, and behind a colon which array of the file: "run_*.h5:/fields/za". Several are
+        one for each quantity or one for each channel.
+    channels : {"first", "last"}
+        Where the files have their axis of channels.
+    parameters, quantities : str
+        Tables with a row for each pair: values of the conditioning, and physical quantities beside the fields.
     """
 
     path: str = ""
-    input: str = ""
-    target: str = ""
+    input: str | tuple[str, ...] = ""
+    target: str | tuple[str, ...] = ""
+    channels: str = "first"
+    parameters: str = ""
+    quantities: str = ""
+
+
+@dataclass(frozen=True)
+class Cosmology:
+    """Another universe, or another setting of whatever made the data: what differs there, and pairs that were made there.
+
+    Parameters
+    ----------
+    name : str
+    amplitude : float
+        Power of the inputs (A_s of the linear field) over that of the training data. Without pairs the inputs are the model's own
+        times its root.
+    input, target : str or tuple of str
+        Patterns as those of `DataSource`, relative to the description's file; empty: there are no pairs.
+    input_factor : float
+        What the stored inputs are multiplied with.
+    parameters : dict of str to float
+        Conditioning of the model there; what is not named keeps its default.
+    growth_ratio, omega_m : float or None
+        Of the truth there; None: those of `Truth`.
+    """
+
+    name: str
+    amplitude: float = 1.0
+    input: str | tuple[str, ...] = ""
+    target: str | tuple[str, ...] = ""
+    input_factor: float = 1.0
+    parameters: dict[str, float] = field(default_factory=dict)
+    growth_ratio: float | None = None
+    omega_m: float | None = None
 
 
 @dataclass(frozen=True)
@@ -177,6 +221,7 @@ class Description:
     symmetries : Symmetries
     constraints : Constraints
     data : DataSource
+    cosmologies : tuple of Cosmology
     conditioning : dict
         For each parameter of the model {"default": number, "bounds": [low, high]}.
     representation : dict
@@ -202,6 +247,7 @@ class Description:
     symmetries: Symmetries = Symmetries()
     constraints: Constraints = Constraints()
     data: DataSource = DataSource()
+    cosmologies: tuple[Cosmology, ...] = ()
     conditioning: dict[str, dict[str, Any]] = field(default_factory=dict)
     representation: dict[str, str] = field(default_factory=dict)
     guessed: tuple[str, ...] = ()
@@ -218,6 +264,7 @@ class Description:
                 if isinstance(name, str) and name not in self.conditioning:
                     raise ValueError(f"{quantity.name!r} grows with {name!r}, which is no parameter; add it to [conditioning]")
         self.constraints.check(self.inputs, self.outputs)
+        self._check_cosmologies()
         if all(quantity.is_number for quantity in self.inputs):
             raise ValueError("no input is a field; what is put in as a number alone belongs into [conditioning]")
         if self.call.residual and self.channels_out > self.channels_in:
@@ -228,6 +275,15 @@ class Description:
 
     def __hash__(self) -> int:
         return hash(self.fingerprint())
+
+    def _check_cosmologies(self) -> None:
+        names = [cosmology.name for cosmology in self.cosmologies]
+        for cosmology in self.cosmologies:
+            if names.count(cosmology.name) > 1:
+                raise ValueError(f"two cosmologies are named {cosmology.name!r}; give each a name of its own")
+            for name in cosmology.parameters:
+                if name not in self.conditioning:
+                    raise ValueError(f"cosmology {cosmology.name!r} sets {name!r}, which is no parameter; add it to [conditioning]")
 
     @property
     def channels_in(self) -> int:
@@ -264,12 +320,13 @@ class Description:
             return tuple(replace(q, shift=0.0, scale=1.0, growth=None, transform="") for q in quantities)
 
         sides = {"inputs": bare(self.inputs), "outputs": bare(self.outputs)}
-        return replace(self, **sides, name=name or self.name, adapter="", call=Call(), conditioning={})  # type: ignore[arg-type]
+        return replace(self, **sides, name=name or self.name, adapter="", call=Call(), conditioning={}, cosmologies=())  # type: ignore[arg-type]
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain numbers, strings, lists and dicts, for JSON; the quantities under `input` and `output`, as in a file."""
+        """As plain numbers, strings, lists and dicts, for JSON, by the keys of a file."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
-        return {key.removesuffix("s") if key in ("inputs", "outputs") else key: value for key, value in plain.items()}
+        singular = {"inputs": "input", "outputs": "output", "cosmologies": "cosmology"}
+        return {singular.get(key, key): value for key, value in plain.items()}
 
     def fingerprint(self) -> str:
         """A hash of what it says, wherever it was read from: 64 hexadecimal digits."""

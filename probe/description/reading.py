@@ -16,6 +16,7 @@ from probe.description.parts import (
     PARAMETERS,
     Call,
     Constraints,
+    Cosmology,
     DataSource,
     Description,
     Symmetries,
@@ -86,6 +87,7 @@ def parse_description(table: Mapping[str, Any], source: str) -> Description:
             symmetries=_symmetries(top.table("symmetries"), grid, declared="symmetries" in top),
             constraints=_constraints(top.table("constraints")),
             data=_data(top.table("data")),
+            cosmologies=tuple(_cosmology(t, f"cosmology{i or ''}") for i, t in enumerate(top.tables("cosmology", least=0))),
             conditioning=_conditioning(top.table("conditioning"), top.plain("conditioning")),
             representation=_representation(top.table("representation")),
             guessed=top.texts("guessed"),
@@ -212,9 +214,39 @@ def _are_axes(value: object, axes: tuple[str, ...]) -> bool:
 
 
 def _data(table: Table) -> DataSource:
-    data = DataSource(table.text("path"), table.text("input"), table.text("target"))
+    data = DataSource(
+        path=table.text("path"),
+        input=_patterns(table, "input"),
+        target=_patterns(table, "target"),
+        channels=table.text("channels", "first", ("first", "last")),
+        parameters=table.text("parameters"),
+        quantities=table.text("quantities"),
+    )
     table.done()
     return data
+
+
+def _patterns(table: Table, key: str) -> str | tuple[str, ...]:
+    """One pattern of files, or a list of them."""
+    return table.texts(key) if isinstance(table.take(key, ""), list) else table.text(key)
+
+
+def _cosmology(table: Table, name: str) -> Cosmology:
+    given = table.plain("parameters")
+    if not all(map(is_number, given.values())):
+        raise table.refuse("parameters", "a table of finite numbers, such as { Omega_m = 0.2 }")
+    cosmology = Cosmology(
+        name=table.text("name", name),
+        amplitude=cast(float, table.number("amplitude", 1.0, positive=True)),
+        input=_patterns(table, "input"),
+        target=_patterns(table, "target"),
+        input_factor=cast(float, table.number("input_factor", 1.0)),
+        parameters={key: float(value) for key, value in given.items()},
+        growth_ratio=table.number("growth_ratio", None, positive=True),
+        omega_m=table.number("omega_m", None, positive=True),
+    )
+    table.done()
+    return cosmology
 
 
 def _representation(table: Table) -> dict[str, str]:

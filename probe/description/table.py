@@ -86,11 +86,11 @@ class Table:
         """A table within; empty where absent."""
         return Table(self.take(key, {}), f"{self._prefix}{key}]" if self.where else f"[{key}]", self.source)
 
-    def tables(self, key: str) -> list[Table]:
-        """A list of tables: [[key]] each."""
+    def tables(self, key: str, least: int = 1) -> list[Table]:
+        """A list of tables: [[key]] each, `least` or more of them."""
         values = self.take(key, [])
-        if not isinstance(values, list) or not values:
-            raise InputError(f"{self.source}: {self._full(key)} is missing or no list of tables; write [[{key}]] for each quantity")
+        if not isinstance(values, list) or len(values) < least:
+            raise InputError(f"{self.source}: {self._full(key)} is missing or no list of tables; write [[{key}]] for each")
         return [Table(value, f"[[{key}]] number {i}", self.source) for i, value in enumerate(values, 1)]
 
     def plain(self, key: str) -> dict[str, Any]:
@@ -120,4 +120,9 @@ class Table:
 
 def is_number(value: object) -> bool:
     """Whether it is a finite number, and not true or false."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond all floats
+        return False

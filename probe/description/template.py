@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from probe.description.guess import about
 from probe.description.parts import AXES, Description
-from probe.description.writing import as_toml, toml_value
+from probe.description.writing import as_toml
+from probe.toml import toml_value
 
 _COLUMN = 40  # where comments begin
 
@@ -89,9 +90,24 @@ _REPRESENTATION: _Rows = (
 )
 
 _DATA: _Rows = (
-    ("path", '"heldout"', 'a folder beside this file; or "mynet:pairs", a function that gives (inputs, targets)'),
-    ("input", '"za_*.npy"', "which files are inputs"),
-    ("target", '"nbody_*.npy"', "which are the right answers, in the same order"),
+    ("path", '"heldout"', 'a folder or file beside this one; or "mynet:pairs", a function that gives (inputs, targets)'),
+    ("input", '"za_*.npy"', 'which files are inputs; behind a colon which array in them: "run_*.h5:/fields/za"'),
+    ("target", '"nbody_*.npy"', "the right answers, in the same order; either may be a list, one for each quantity or channel"),
+    ("channels", '"first"', '"first" or "last": where the files have their axis of channels'),
+    ("parameters", '"params.csv"', "a table in the folder, a row for each pair: the values of [conditioning] there"),
+    ("quantities", '"measured.csv"', "the same for physical quantities beside the fields"),
+)
+
+
+_COSMOLOGY: _Rows = (
+    ("name", '"A_s x 0.2"', "what reports call it"),
+    ("amplitude", "0.2", "A_s: power of its inputs over training's; without pairs they are the model's own times its root"),
+    ("input", '"za_*.npy"', "which files are inputs there, from this file's folder"),
+    ("target", '"0.2/nbody_*.npy"', "which are the right answers there, in the same order"),
+    ("input_factor", "1.0", "what the stored inputs are multiplied with"),
+    ("parameters", "{ Omega_m = 0.2 }", "values of [conditioning] there"),
+    ("growth_ratio", "1.0", "D(out)/D(in) there; by default that of [truth]"),
+    ("omega_m", "0.31", "Omega_m there; by default that of [truth]"),
 )
 
 
@@ -146,6 +162,8 @@ def _sections(dimension: int) -> Iterator[_Section]:
     yield _Section("[conditioning]", "Numbers that the network takes beside its fields, each with a default.", _CONDITIONING)
     yield _Section("[representation]", "Where its latent variables are.", _REPRESENTATION)
     yield _Section("[data]", "Pairs of inputs and right answers that it was not trained on.", _DATA)
+    elsewhere = "One [[cosmology]] for each universe (amplitude, viscosity, ...) that it was not trained on; take the # away too."
+    yield _Section("[[cosmology]]", elsewhere, _COSMOLOGY, open=False)
 
 
 def _section(section: _Section, said: dict[tuple[str, int], dict[str, str]], guesses: dict[str, str]) -> Iterator[str]:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
-import re
-from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from probe.description.parts import Call, Constraints, DataSource, Description, Truth
+from probe.description.parts import Call, Constraints, Cosmology, DataSource, Description, Truth
 from probe.errors import InputError
 from probe.fields import Quantity
+from probe.toml import toml_pairs, toml_value
 
 _TEXTS = ("name", "factory", "weights", "adapter")
 
@@ -65,10 +62,10 @@ def _lines(description: Description) -> list[str]:
         lines.append(f"factory_arguments = {toml_value(description.factory_arguments)}")
     if description.guessed:
         lines.append(f"guessed = {toml_value(description.guessed)}")
-    lines += ["", "[grid]", *_pairs({**asdict(description.grid), "box": _box(description.grid.box)})]
+    lines += ["", "[grid]", *toml_pairs({**asdict(description.grid), "box": _box(description.grid.box)})]
     for key, quantities in (("input", description.inputs), ("output", description.outputs)):
         for quantity in quantities:
-            lines += ["", f"[[{key}]]", *_pairs(_quantity(quantity))]
+            lines += ["", f"[[{key}]]", *toml_pairs(_quantity(quantity))]
     tables = {
         "call": _said(description.call, Call()),
         "truth": _said(description.truth, Truth()),
@@ -80,7 +77,9 @@ def _lines(description: Description) -> list[str]:
     }
     for key, table in tables.items():
         if table:
-            lines += ["", f"[{key}]", *_pairs(table)]
+            lines += ["", f"[{key}]", *toml_pairs(table)]
+    for cosmology in description.cosmologies:
+        lines += ["", "[[cosmology]]", *toml_pairs({"name": cosmology.name} | _said(cosmology, Cosmology("")))]
     return lines
 
 
@@ -102,37 +101,3 @@ def _symmetries(description: Description) -> dict[str, Any]:
 
 def _box(box: tuple[float, ...]) -> float | tuple[float, ...]:
     return box[0] if len(set(box)) == 1 else box
-
-
-def _pairs(table: Mapping[str, Any]) -> list[str]:
-    return [f"{_key(key)} = {toml_value(value)}" for key, value in table.items()]
-
-
-def _key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _text(key)
-
-
-def _text(text: str) -> str:
-    # JSON's escapes are TOML's, but for DEL, which JSON lets through.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def toml_value(value: Any) -> str:
-    """A value as it stands behind a key of a TOML file.
-
-    Raises
-    ------
-    InputError
-        If it has no form in TOML.
-    """
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, (int, float)):
-        return repr(value) if math.isfinite(value) else str(float(value))
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(toml_value(v) for v in value) + "]"
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(_pairs(value)) + " }" if value else "{}"
-    raise InputError(f"{value!r} has no form in TOML; give numbers, texts, lists and tables")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from copy import copy, deepcopy
 from dataclasses import replace
 from functools import cached_property
@@ -89,6 +89,7 @@ class FieldModel:
         self.code = dict(code or {})
         self.parameters = {name: float(one["default"]) for name, one in description.conditioning.items()}
         self.may_be_missing = False
+        self._chosen: frozenset[str] = frozenset()  # parameters that `at` set, whatever a field brings along
         self.passes = 0
         self._batches = Batches(batch_size)
         self._padding: int | None = None  # cells a side; None until the first answer tells
@@ -155,7 +156,7 @@ class FieldModel:
                     f"{self.name} is not conditioned on {name!r} (its parameters: {known}); describe it in [conditioning]"
                 )
         other = copy(self)
-        other.parameters = self.parameters | parameters
+        other.parameters, other._chosen = self.parameters | parameters, self._chosen | set(parameters)
         other.recipe = replace(self.recipe, parameters=tuple(other.parameters.items())) if self.recipe else None
         return other
 
@@ -166,7 +167,7 @@ class FieldModel:
         ----------
         field : Field
             With the description's channels; of the description's grid, or another of the same dimension whose sides are
-            multiples of the stride. The box travels with the field.
+            multiples of the stride. The box travels with the field, and so does its conditioning.
 
         Raises
         ------
@@ -178,11 +179,24 @@ class FieldModel:
         if field.grid.shape != self.grid.shape and any(points % self.stride for points in field.grid.shape):
             raise InputError(f"{self.name} has the stride {self.stride}; found a grid of {field.grid.shape}: give multiples of it")
         values = field.values.to(self.device, self.physical_dtype)
-        with torch.no_grad(), evaluating(self.network):
+        with torch.no_grad(), evaluating(self.network), self._under(field):
             answers = self._batches.run(lambda batch: self._answer(batch, field.grid), values)
         if not self.may_be_missing:
             checks.check_finite(answers, field)
         return Field(answers, field.grid, self.description.outputs)
+
+    def parameters_for(self, field: Field) -> dict[str, float]:
+        """The conditioning that it is asked under about a field: the field's own, but for what `at` set."""
+        own = {name: value for name, value in field.conditioning if name in self.parameters and name not in self._chosen}
+        return self.parameters | own
+
+    @contextmanager
+    def _under(self, field: Field) -> Iterator[None]:
+        home, self.parameters = self.parameters, self.parameters_for(field)
+        try:
+            yield
+        finally:
+            self.parameters = home
 
     def function(self, values: Tensor) -> Tensor:
         """The same map on a bare tensor, open to gradients and unchecked.
