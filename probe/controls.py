@@ -6,7 +6,7 @@ Each control is a FieldModel, so that every probe measures it by the very code t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,12 +16,14 @@ from torch import Tensor
 
 from probe import perturbation, spectra
 from probe.data import Pairs
-from probe.description import Description
+from probe.description import Constraints, Description
 from probe.errors import InputError
+from probe.fields import Quantity
 from probe.grid import Grid
 from probe.model import FieldModel
 from probe.model.calling import found
 
+SCALARS = ("scalar", "pseudoscalar")
 ORDER = ("simulator", "identity", "lpt2", "linear_filter", "lpt2_filter", "untrained")
 
 
@@ -52,7 +54,7 @@ def build(name: str, model: FieldModel, pairs: Pairs | None, seed: int) -> Contr
         "simulator": lambda: _simulator(model.description, model),
         "identity": lambda: _identity(model.description, model),
         "lpt2": lambda: _lpt2(model.description, model),
-        "linear_filter": lambda: _filtered(_identity(model.description, model), model, pairs, "the input itself"),
+        "linear_filter": lambda: _filtered(_given(model.description, model), model, pairs, "the input itself"),
         "lpt2_filter": lambda: _filtered(_lpt2(model.description, model), model, pairs, "2LPT"),
         "untrained": lambda: _untrained(model, seed),
     }
@@ -81,14 +83,30 @@ def _plain(network: Callable[[Tensor], Tensor], description: Description, like: 
 
 
 def _identity(description: Description, like: FieldModel) -> Control | Absent:
-    ins, outs = description.inputs, description.outputs
-    if [(q.kind, q.quantity, q.unit) for q in ins] != [(q.kind, q.quantity, q.unit) for q in outs]:
+    if not _alike(description.inputs, description.outputs):
         return Absent("the output is not of the input's quantities")
     growth = description.truth.growth_ratio
     network = _plain(lambda values: growth * values, description, like, "identity")
     if is_displacement(description):
         return Control(network, f"the Zel'dovich approximation: the input times D(out)/D(in) = {growth:g}")
     return Control(network, "the input itself")
+
+
+def _alike(some: tuple[Quantity, ...], others: tuple[Quantity, ...]) -> bool:
+    """Whether two lists of quantities are of the same things in the same units."""
+    return [(q.kind, q.quantity, q.unit) for q in some] == [(q.kind, q.quantity, q.unit) for q in others]
+
+
+def _given(description: Description, like: FieldModel) -> Control | Absent:
+    """What the best linear filter of the input acts on: the input itself, or, where that is not defined, each of its scalars."""
+    itself, outs = _identity(description, like), description.outputs
+    widths = [quantity.width(description.grid) for quantity in description.inputs]
+    scalars = [(q, sum(widths[:place])) for place, q in enumerate(description.inputs) if q.kind in SCALARS]
+    if isinstance(itself, Control) or len(outs) != 1 or outs[0].kind not in SCALARS or not scalars:
+        return itself
+    kept, channels = (list(column) for column in zip(*scalars, strict=True))
+    described = replace(description, outputs=tuple(kept), constraints=Constraints())
+    return Control(_plain(lambda values: values[:, channels], described, like, "scalars"), "the input's scalars")
 
 
 def _lpt2(description: Description, like: FieldModel) -> Control | Absent:
@@ -116,19 +134,19 @@ def _filtered(base: Control | Absent, model: FieldModel, pairs: Pairs | None, of
     grid, gain = model.grid, fit_filter(base.model, pairs)
 
     def filtered(values: Tensor) -> Tensor:
-        answer = _continued(base.model.function(values), grid)
+        answer = continued(base.model.function(values), grid)
         own = grid.of_shape(answer.shape[2:])
-        band = _bands(own, values.device, grid.fundamental).clamp_max(len(gain) - 1)
-        modes = spectra.fourier(answer, own) * gain.to(values.device, values.dtype)[band]
+        band = _bands(own, values.device, grid.fundamental).clamp_max(gain.shape[1] - 1)
+        modes = spectra.fourier(answer, own).unflatten(1, (len(gain), -1)) * gain.to(values.device, values.dtype)[:, None, band]
         inside = tuple(slice(points) for points in values.shape[2:])
-        return torch.fft.irfftn(modes, s=own.shape, dim=own.axes)[(..., *inside)]
+        return torch.fft.irfftn(modes.sum(1), s=own.shape, dim=own.axes)[(..., *inside)]
 
-    sentence = f"the best linear filter H(k) of {of}: {len(gain)} numbers, fitted on these {len(pairs)} pairs"
+    sentence = f"the best linear filter H(k) of {of}: {gain.numel()} numbers, fitted on these {len(pairs)} pairs"
     mirrored = "" if grid.boundary == "periodic" else "; the field is mirrored at the walls"
     return Control(_plain(filtered, model.description, model, "linear filter"), sentence + mirrored)
 
 
-def _continued(values: Tensor, grid: Grid) -> Tensor:
+def continued(values: Tensor, grid: Grid) -> Tensor:
     """The field as one period of a periodic one: itself, or with its mirror image behind each wall of a box that is not periodic.
 
     Mirrored fields have no jumps, an isotropic filter keeps them mirrored, and every error in the box stands 2^D times in them:
@@ -141,25 +159,34 @@ def _continued(values: Tensor, grid: Grid) -> Tensor:
     return values
 
 
+# With several scalars x_i the best filters of band b solve sum_j <x_i x_j>_b H_j = <x_i y>_b (Wiener's of many inputs). Each x_i is
+# divided by its rms there, so that units do not matter; where one is a sum of others, the smallest H of all that solve it is taken.
 def fit_filter(base: FieldModel, pairs: Pairs) -> Tensor:
-    """H(k) = P_{base,true} / P_base over the pairs, in bands of width k_F out to the corner of k-space: (bands,), float64.
+    """H(k) = P_{base,true} / P_base over the pairs, in bands of width k_F out to the corner of k-space, one for each quantity of
+    the base that is filtered: (quantities, bands), float64.
 
     It minimises the error power of every band among all H(k) constant on it; in a box that is not periodic, of the fields
     mirrored at its walls.
     """
-    first = _continued(pairs[0][1].values, base.grid)
+    first = continued(pairs[0][1].values, base.grid)
     grid = base.grid.of_shape(first.shape[2:])
     band = _bands(grid, "cpu", base.grid.fundamental)
-    cross, auto = torch.zeros(2, int(band.max()) + 1, dtype=torch.float64)
+    count = base.description.channels_out // first.shape[1]
+    cross, auto = (torch.zeros(*size, int(band.max()) + 1, dtype=torch.float64) for size in ((count,), (count, count)))
     for given, truth in pairs:
-        fields = (_continued(values.cpu().double(), base.grid) for values in (base(given).values, truth.values))
-        a, b = (spectra.fourier(values, grid) for values in fields)
-        weight = grid.hermitian_weight()
-        cross.index_add_(0, band.flatten(), ((a * b.conj()).real.sum((0, 1)) * weight).flatten())
-        auto.index_add_(0, band.flatten(), (a.abs().square().sum((0, 1)) * weight).flatten())
+        fields = (continued(values.cpu().double(), base.grid) for values in (base(given).values, truth.values))
+        a, b = (spectra.fourier(values, grid).unflatten(1, (-1, first.shape[1])) for values in fields)
+        for i, x in enumerate(a.unbind(1)):
+            for other, total in [(b[:, 0], cross[i]), *zip(a.unbind(1), auto[i], strict=True)]:
+                product = (x * other.conj()).real.sum((0, 1)) * grid.hermitian_weight()
+                total.index_add_(0, band.flatten(), product.flatten())
+    power = auto.diagonal().T
     # A band that holds nothing but the rounding of float32 files, such as k = 0, has no gain.
-    held = auto > 1e-12 * auto.sum()
-    return torch.where(held, cross / auto.clamp_min(1e-300), torch.ones_like(auto))
+    held = power > 1e-12 * power.sum(1, keepdim=True)
+    scale = torch.where(held, power.clamp_min(1e-300).rsqrt(), 0.0)
+    alike = (auto * scale * scale[:, None]).permute(2, 0, 1)
+    gain = scale * (torch.linalg.pinv(alike, hermitian=True, rtol=1e-10) @ (cross * scale).T[..., None])[..., 0].T
+    return torch.where(held, gain, float(_alike(base.description.outputs, pairs.description.outputs)))
 
 
 def _bands(grid: Grid, device: torch.device | str, width: float) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from probe import controls, perturbation
 from probe.controls import Absent, Answers, Control
 from probe.data import Pairs, open_pairs
-from probe.description import DataSource, Description, Truth
+from probe.description import Constraints, DataSource, Description, Truth
 from probe.errors import InputError
 from probe.fields import Field, Quantity
 from probe.grid import Grid
@@ -125,7 +125,7 @@ def test_the_best_filter_finds_a_filter_that_is_constant_on_bands(grid: Grid, tm
     given = torch.randn(3, 3, *grid.shape, generator=generator, dtype=torch.float64)
     truth = _filtered(given, gain[_bands(grid)], grid)
     pairs = _pairs(tmp_path, model, list(zip(given, truth, strict=True)))
-    assert torch.allclose(controls.fit_filter(model, pairs), gain, rtol=0, atol=1e-13)
+    assert torch.allclose(controls.fit_filter(model, pairs)[0], gain, rtol=0, atol=1e-13)
     other = torch.randn(1, 3, *grid.shape, generator=generator, dtype=torch.float64)
     answer = _built("linear_filter", model, pairs).model(Field(other, grid, (oracles.PSI,))).values
     assert torch.allclose(answer, _filtered(other, gain[_bands(grid)], grid), rtol=0, atol=1e-13 * 5)
@@ -142,7 +142,7 @@ def test_the_best_filter_of_a_gaussian_truth_is_its_mean_over_each_band(tmp_path
     held = _per_band(power, GRID) > 1e-20 * power.sum()
     expected = _per_band(power * torch.exp(-8 * square), GRID) / _per_band(power, GRID).clamp_min(1e-300)
     assert held.sum() >= 5
-    assert torch.allclose(controls.fit_filter(_model(), pairs)[held], expected[held], rtol=0, atol=1e-13)
+    assert torch.allclose(controls.fit_filter(_model(), pairs)[0][held], expected[held], rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("name", ["linear_filter", "lpt2_filter"])
@@ -217,6 +217,45 @@ def test_the_filter_is_written_for_one_field(tmp_path: Path) -> None:
         assert isinstance(control, Absent) and "one quantity that is a field" in control.reason
 
 
+@pytest.mark.parametrize("kind", ["scalar", "pseudoscalar"])
+def test_of_scalars_of_other_kinds_and_units_the_best_filter_is_one_of_each(kind: str, tmp_path: Path) -> None:
+    inputs = (Quantity("q", "pseudoscalar", unit="1/s"), Quantity("v", "vector"), Quantity("rho", unit="kg"))
+    described = Description(GRID, inputs, (Quantity("S", kind, unit="1/s^2"),), constraints=Constraints(zero_mean=("S",)))  # type: ignore[arg-type]
+    described = replace(described, data=DataSource("", "in_*.npy", "out_*.npy"))
+    model = FieldModel(lambda values: values[:, :1], described, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    given = torch.randn(3, 5, *GRID.shape, generator=generator, dtype=torch.float64)
+    given[:, 4] = 1e9 * (given[:, 4] + given[:, 0])  # not independent, and of another size by far
+    bands = _bands(GRID)
+    gains = torch.stack([torch.linspace(1e-6, -2e-6, int(bands.max()) + 1), torch.linspace(1e-15, 2e-15, int(bands.max()) + 1)])
+    truth = sum(_filtered(given[:, place], gain.double()[bands], GRID) for place, gain in zip((0, 4), gains, strict=True))
+    pairs = _pairs(tmp_path, model, list(zip(given, truth[:, None], strict=True)))
+    control = _built("linear_filter", model, pairs)
+    assert f"{gains.numel()} numbers" in control.sentence
+    other = torch.randn(2, 5, *GRID.shape, generator=generator, dtype=torch.float64)
+    answer = control.model(Field(other, GRID, inputs)).values[:, 0]
+    expected = sum(_filtered(other[:, place], gain.double()[bands], GRID) for place, gain in zip((0, 4), gains, strict=True))
+    assert torch.allclose(answer, expected, rtol=0, atol=1e-11 * float(expected.abs().max()))
+
+
+def test_scalars_that_are_sums_of_one_another_and_bands_that_nothing_holds_make_no_filter_of_rounding(tmp_path: Path) -> None:
+    inputs, described = (Quantity("a"), Quantity("b", unit="K")), DataSource("", "in_*.npy", "out_*.npy")
+    model = FieldModel(lambda values: values[:, :1], Description(GRID, inputs, (Quantity("c", unit="m"),), data=described))
+    wave = torch.randn(1, *GRID.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    wave = _filtered(wave, (_bands(GRID) % 2).double(), GRID)
+    pairs = _pairs(tmp_path, model, [(torch.cat([wave, 3 * wave]), 6 * wave)])
+    gain = controls.fit_filter(_built_base(model), pairs)
+    # Of all that give 6 wave the one that asks least of each, in its own rms: 3 of wave + 1 of 3 wave.
+    held = torch.arange(gain.shape[1]) % 2 == 1
+    expected = torch.tensor([[3.0], [1.0]], dtype=torch.float64) * held
+    assert torch.allclose(gain, expected, rtol=0, atol=1e-9)
+
+
+def _built_base(model: FieldModel) -> FieldModel:
+    """Its inputs as its answer."""
+    return FieldModel(nn.Identity(), replace(model.description, outputs=model.description.inputs), dtype=torch.float64)
+
+
 @pytest.mark.parametrize("boundary", ["zero", "reflect", "none"])
 def test_the_best_filter_of_a_walled_box_is_the_best_in_its_cosine_transform(boundary: str, tmp_path: Path) -> None:
     grid = Grid((7, 8, 6), (28.0, 40.0, 24.0), unit="Mpc/h", boundary=boundary)
@@ -229,7 +268,7 @@ def test_the_best_filter_of_a_walled_box_is_the_best_in_its_cosine_transform(bou
     gain = np.linspace(1.2, -0.3, band.max() + 1)
     truth = torch.from_numpy(idctn(gain[band] * dctn(given.numpy(), axes=grid.axes), axes=grid.axes))
     exact = _pairs(tmp_path, model, list(zip(given, truth, strict=True)))
-    assert np.allclose(controls.fit_filter(model, exact).numpy()[: len(gain)], gain, rtol=0, atol=1e-13)
+    assert np.allclose(controls.fit_filter(model, exact)[0].numpy()[: len(gain)], gain, rtol=0, atol=1e-13)
     control = _built("linear_filter", model, exact)
     assert torch.allclose(control.model(Field(given, grid, (oracles.PSI,))).values, truth, rtol=0, atol=1e-13 * 5)
     assert "mirrored at the walls" in control.sentence

@@ -127,8 +127,14 @@ def test_every_command_of_the_case_studies_works(command: str) -> None:
 
 
 EXPECTED = {
-    "ocean_upper": (1, {"rotation": "info", "reflection/other_mirrors": "info", "translation/parts_of_a_cell": "info"}),
-    "ocean_lower": (1, {"phase/lattice_phases": "fail", "plane_wave/allowed_modes": "fail", "conservation/mean": "pass"}),
+    "ocean_upper": (
+        1,
+        {"rotation": "info", "reflection/other_mirrors": "info", "translation/parts_of_a_cell": "info", "transfer": "pass"},
+    ),
+    "ocean_lower": (
+        1,
+        {"phase/lattice_phases": "fail", "plane_wave/allowed_modes": "fail", "conservation/mean": "pass", "transfer": "pass"},
+    ),
     "ocean_upper_circular": (0, {"phase": "pass", "plane_wave": "pass", "null": "pass"}),
     "deepmass": (1, {"rotation/square_group": "fail", "phase": "not_applicable", "transfer": "not_applicable"}),
     "deepmass_replicate": (1, {"rotation/square_group": "fail"}),
@@ -211,6 +217,26 @@ def test_the_oceans_error_on_data_hardly_knows_the_padding(layer: str) -> None:
     if layer == "upper":
         circular = value("ocean_upper_circular", "transfer/relative_error")
         assert 0 < by_hand - circular < 0.01 * by_hand
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_the_best_linear_filter_of_the_ocean_is_wieners_of_both_layers(layer: str) -> None:
+    (q, forcing), place = snapshots(), LAYERS[layer][0]
+    n = np.fft.fftfreq(64, 1 / 64)
+    band = np.floor(np.hypot(n[:, None], n) + 0.5 + 1e-9).astype(int)
+    given, true = np.fft.fft2(q / q.std((0, 2, 3), keepdims=True)), np.fft.fft2(forcing[:, place])
+    # Of q nothing but rounding is left beyond the 29th band, nor of its mean.
+    left = np.square(np.abs(true[:, (band == 0) | (band > 29)])).sum()
+    for b in range(1, 30):
+        x = given[:, :, band == b].transpose(1, 0, 2).reshape(2, -1)
+        y = true[:, band == b].ravel()
+        # Real gains: real and imaginary parts are equations of their own.
+        rows, wanted = (np.concatenate([z.real, z.imag], -1) for z in (x, y))
+        gains = np.linalg.lstsq(rows.T, wanted, rcond=None)[0]
+        left += np.square(wanted - gains @ rows).sum()
+    rival = np.sqrt(left / np.square(np.abs(true)).sum())
+    own = value(f"ocean_{layer}", "transfer/relative_error")
+    assert value(f"ocean_{layer}", "transfer/beats_linear_filter") == pytest.approx((own / rival) ** 2, rel=1e-3)
 
 
 def test_only_the_mirror_that_turns_north_to_south_is_granted_and_vorticity_changes_sign_in_it() -> None:

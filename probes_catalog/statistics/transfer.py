@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import lazy_loader as lazy
@@ -12,9 +13,8 @@ from probe.contract import Check, Measured, Panel, Probe, Subject, judgement, me
 from probe.intervals import Interval
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from numpy import ndarray
     from torch import Tensor
     from xarray import DataArray, Dataset
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from probe.equivariance import PairCase
     from probe.fields import Quantity
 
-np, torch, xr = lazy.load("numpy"), lazy.load("torch"), lazy.load("xarray")
+np, xr = lazy.load("numpy"), lazy.load("xarray")
 
 
 class Transfer(Probe):
@@ -41,6 +41,9 @@ class Transfer(Probe):
     of either, fitted on these very pairs: much of an improvement over 2LPT can be had with sixteen numbers, and what is left
     is what a network is for.
 
+    Of a vector the parts along k and across it are compared by themselves, and of a displacement the density: particles are moved
+    and painted on a mesh of as many points (interlaced and compensated, see `probe.painting`), truth and answer alike.
+
     How to read it: the lower the error power the better; a line that meets the best linear filter's has learned nothing more
     at that scale. T below 1 with r near 1 is a damping that one multiplication mends; r below 1 is lost information.
 
@@ -49,17 +52,34 @@ class Transfer(Probe):
     the field mirrored at its walls, where there are no jumps either, and is the best of those that do; the error that it
     and the model are judged by is that of all points, without a window.
 
-    The bound is the best linear filter's error power: a network that does not beat it is not needed.
+    Simulation by simulation: the lines should differ by no more than the few modes of a shell explain, the grey band (a power of
+    Gaussian modes scatters by sqrt(2/modes)). One training, several independent simulations: a line that stands apart, or a
+    spread well above 1 in `generalisation`, is a network that knows some fields better than others. With twenty simulations and
+    more the correlations between the scales of P(k) are drawn: a network that gets the mean right can still move power together.
+
+    The bound is the best linear filter's error power: a network that does not beat it is not needed. The density's error is told
+    and not judged: where neither knows the phases, an answer with the truth's power is off by twice that power, and a filter that
+    leaves those scales empty by once: a bound on it would ask for smoothing.
     """
 
-    suite, version = "statistics", 3
+    suite, version = "statistics", 4
+    checks = (
+        "beats_linear_filter",
+        "shells_below_linear_filter",
+        "relative_error",
+        "lowest_correlation",
+        "density",
+        "generalisation",
+    )
     controls = ("identity", "lpt2", "linear_filter", "lpt2_filter", "untrained")
     references = (
         "S. He et al. (2019), PNAS 116, 13825, arXiv:1811.06533.",
         "S. Ho (2018), talk on the deep-learned emulation of N-body simulations.",
+        "E. Sefusatti et al. (2016), MNRAS 460, 3624, arXiv:1512.07295: interlacing.",
     )
 
     output = measurement("", "the output quantity compared; the first field by default")
+    assignment = measurement("tsc", "how displaced particles share their mass among mesh points", choices=("cic", "tsc"))
     bound = judgement(1.0, "largest error power over that of the best linear filter", low=0.0, high=1e6)
 
     def applies(self, subject: Subject) -> str:
@@ -78,53 +98,35 @@ class Transfer(Probe):
         cases = [probe.equivariance.PairCase(i) for i in range(len(subject.pairs))]
         rows = subject.map(self.compare, cases)
         grid, quantity = subject.grid, self.quantity(subject)
-        shells, unit = grid.shells(), probe.spectra.power_unit(quantity.unit, grid)
-        spectra = {name: (("simulation", "shell"), np.stack([r[name] for r in rows]), {"units": unit}) for name in SPECTRA}
-        totals = {name: ("simulation", np.array([r[name] for r in rows]), {"units": f"({quantity.unit})^2"}) for name in TOTALS}
-        totals["rounding"] = ("simulation", np.array([r["rounding"] for r in rows]), {"units": unit})
+        shells, every = grid.shells(), probe.aspects.aspects(quantity, grid)
         pictures = {name: (("u", "v"), rows[0][name], {"units": quantity.unit}) for name in ("prediction", "truth")}
         data = xr.Dataset(
-            spectra | totals | pictures,
+            probe.aspects.tabulate(rows, every, grid) | pictures,
             coords={
                 "simulation": [subject.pairs.name(i) for i in range(len(cases))],
                 "shell_wavenumber": ("shell", shells.wavenumber.numpy(), {"units": grid.inverse_unit}),
                 "modes": ("shell", shells.modes.numpy(), {"units": ""}),
             },
             attrs=probe.equivariance.facts(subject)
-            | {"output": quantity.name, "side": float(grid.box[0]), "side_v": float(grid.box[min(1, grid.dimension - 1)])},
+            | {"output": quantity.name, "side": float(grid.box[0]), "side_v": float(grid.box[min(1, grid.dimension - 1)])}
+            | {f"label_{aspect.prefix}": aspect.label for aspect in every},
         )
-        return data.assign(_ratios(data))
+        data = data.assign(probe.aspects.ratios(data, every))
+        return data.assign(_correlations(data)) if len(cases) >= MANY else data
 
     def compare(self, subject: Subject, case: PairCase) -> dict[str, ndarray]:
         """Spectra of one pair, mean squares, and a slice of each field."""
         assert subject.pairs is not None
         given, truth = subject.pairs[case.index]
-        answer = subject.model(given).part(self.output)[1].cpu().double()
-        stored = truth.part(self.output)[1]
-        true = stored.double()
-        grid, windowed = subject.grid, probe.spectra.windowed
-        two = probe.spectra.two_point(windowed(answer, grid), windowed(true, grid), grid)
-        spectra = {
-            "power_pred": two.power_a,
-            "power_true": two.power_b,
-            "cross": two.cross,
-            "error": two.error,
-            "residual": two.residual,
-        }
-        return {name: values[0].numpy() for name, values in spectra.items()} | {
-            "error_square": (answer - true).square().sum(1).mean().numpy(),
-            "true_square": true.square().sum(1).mean().numpy(),
-            # White noise of rms s in every cell has the power s^2 h^D; ten units in the last place for making, storing and
-            # transforming the truth.
-            "rounding": true.square().sum(1).mean().numpy() * (10 * torch.finfo(stored.dtype).eps) ** 2 * grid.volume / grid.size,
-            "prediction": _slice(answer),
-            "truth": _slice(true),
-        }
+        answer, stored = subject.model(given).part(self.output)[1], truth.part(self.output)[1]
+        every = probe.aspects.aspects(self.quantity(subject), subject.grid)
+        found = probe.aspects.compare_each(answer, stored, every, subject.grid, self.assignment)
+        return found | {"prediction": _slice(answer), "truth": _slice(stored)}
 
     def judge(self, measured: Measured) -> list[Check]:
         model = measured["model"]
         rival = next((n for n in ("lpt2_filter", "linear_filter") if n in measured), "")
-        relative = _over(model, lambda rows: np.sqrt(rows[..., 0].mean(0) / rows[..., 1].mean(0)), ("error_square", "true_square"))
+        relative = probe.agreement.relative_error(model.error_square.values, model.true_square.values)
         count = model.sizes["simulation"]
         own = Check.info(
             "relative_error",
@@ -133,14 +135,13 @@ class Transfer(Probe):
             f"root mean square over all points of {count} simulations.",
             covers=f"{count} simulations",
         )
-        if not rival:
-            return [own, *_scales(model)]
-        return [self._against(measured, rival), self._by_shell(measured, rival), own, *_scales(model)]
+        against = [self._against(measured, rival), self._by_shell(measured, rival)] if rival else []
+        return [*against, own, *_scales(model), *_density(measured, rival), *_generalisation(model)]
 
     def _against(self, measured: Measured, rival: str) -> Check:
         model, other, label = measured["model"], measured[rival], _LABELS[rival]
         both = np.stack([model.error_square, other.error_square, model.true_square], -1)
-        ratio = _interval(both, lambda rows: rows[..., 0].mean(0) / rows[..., 1].mean(0))
+        ratio = probe.agreement.interval(both, lambda rows: rows[..., 0].mean(0) / rows[..., 1].mean(0))
         size = np.sqrt(both.mean(0) / both[:, 2].mean())
         sentence = (
             f"The answers are off by {percent(size[0])} of the truth, {label} by {percent(size[1])}: "
@@ -165,51 +166,39 @@ class Transfer(Probe):
         return Check.info("shells_below_linear_filter", float(len(ratio) - len(behind)), sentence, unit="shells")
 
     def draw(self, measured: Measured) -> list[Panel]:
-        return [_spectra_panel(measured), _error_panel(measured), _slices_panel(measured), _generalisation_panel(measured)]
+        model = measured["model"]
+        across = [prefix for prefix in ("longitudinal_", "transverse_") if f"label_{prefix}" in model.attrs]
+        density = ["density_"] if "label_density_" in model.attrs else []
+        panels = [_spectra_panel(measured, [""]), _error_panel(measured, [""])]
+        panels += [_spectra_panel(measured, prefixes) for prefixes in (density, across) if prefixes]
+        panels += [_error_panel(measured, density)] if density else []
+        panels += [_slices_panel(measured), _generalisation_panel(measured)]
+        return panels + ([_covariance_panel(model)] if "power_correlation_true" in model else [])
 
 
-SPECTRA = ("power_pred", "power_true", "cross", "error", "residual")
-TOTALS = ("error_square", "true_square")
+_GREY = "#8a94a0"
 _LABELS = {"lpt2_filter": "the best linear filter of 2LPT", "linear_filter": "the best linear filter of the input"}
+MANY = 20  # simulations: fewer say nothing of a covariance
 
 
 def _slice(values: Tensor) -> ndarray:
     """One component through the middle of the box: (u, v); a line is one row."""
-    array = values[0, 0].numpy()
+    array = values[0, 0].double().cpu().numpy()
     if array.ndim == 1:
         return array[None]
     return array if array.ndim == 2 else array[:, :, array.shape[2] // 2]
 
 
-def _ratios(data: Dataset) -> dict[str, DataArray]:
-    """Ratios of spectra averaged over simulations, each with its interval: the last axis is (value, low, high)."""
-    stacked = np.stack([data[name].values for name in SPECTRA], -1)
-    true = stacked[..., 1].mean(0)
-    # A shell where the truth is nothing but rounding (band-limited data) has no ratio.
-    held = np.where(true > float(data.rounding.mean()), 1.0, np.nan)[:, None]
-
-    def of(statistic: Callable[[ndarray], ndarray]) -> DataArray:
+def _correlations(data: Dataset) -> dict[str, DataArray]:
+    """Correlation of P(k) between scales over simulations, of the answers and of the truth: (shell, other shell)."""
+    held = np.isfinite(data.error_power.values[:, 0])
+    found = {}
+    for side in ("pred", "true"):
         with np.errstate(divide="ignore", invalid="ignore"):
-            estimate = np.stack(probe.intervals.over_samples(stacked, lambda rows: statistic(rows.mean(0))), -1)
-        return xr.DataArray(held * estimate, dims=("shell", "estimate"), attrs={"units": ""})
-
-    # Columns: P_pred, P_true, cross, error, residual.
-    return {
-        "transfer_power": of(lambda m: m[:, 0] / m[:, 1]),
-        "transfer_amplitude": of(lambda m: np.sqrt(m[:, 0] / m[:, 1])),
-        "correlation": of(lambda m: m[:, 2] / np.sqrt(np.maximum(m[:, 0] * m[:, 1], 1e-300))),
-        "stochasticity": of(lambda m: m[:, 4] / np.maximum(m[:, 0], 1e-300)),
-        "error_power": of(lambda m: m[:, 3] / m[:, 1]),
-    }
-
-
-def _interval(rows: ndarray, statistic: Callable[[ndarray], ndarray]) -> Interval:
-    value, low, high = probe.intervals.over_samples(rows, statistic)
-    return Interval(float(value), float(low), float(high))
-
-
-def _over(data: Dataset, statistic: Callable[[ndarray], ndarray], names: tuple[str, ...]) -> Interval:
-    return _interval(np.stack([data[n].values for n in names], -1), statistic)
+            values = np.atleast_2d(np.corrcoef(data[f"power_{side}"].values, rowvar=False))
+        values = np.where(held & held[:, None], values, np.nan)
+        found[f"power_correlation_{side}"] = xr.DataArray(values, dims=("shell", "other_shell"), attrs={"units": ""})
+    return found
 
 
 def _scales(model: Dataset) -> list[Check]:
@@ -234,75 +223,154 @@ def _scales(model: Dataset) -> list[Check]:
     ]
 
 
+def _density(measured: Measured, rival: str) -> list[Check]:
+    """How far the painted density is off, beside that of the rival filter."""
+    model = measured["model"]
+    if "density_error" not in model:
+        return []
+    off = probe.agreement.relative_error(model.density_error_square.values, model.density_true_square.values)
+    sentence = f"Painted, the density is off by {percent(off.value)} of the truth's rms"
+    if rival:
+        other = measured[rival]
+        theirs = probe.agreement.relative_error(other.density_error_square.values, model.density_true_square.values)
+        sentence += f", that of {_LABELS[rival]} by {percent(theirs.value)}"
+    r, k = model.density_correlation.values[:, 0], model.shell_wavenumber
+    worst = int(np.nanargmin(r))
+    sentence += f"; its cross-correlation is lowest at k = {float(k[worst]):.3g} {k.attrs['units']}: r = {r[worst]:.4f}"
+    if rival:
+        sentence += f", the filter's there {float(other.density_correlation[worst, 0]):.4f}"
+    return [Check.info("density", off, sentence + ".", covers=f"{model.sizes['simulation']} simulations")]
+
+
+# The power of a shell with `modes` modes (k and -k both counted) of a Gaussian field scatters by sqrt(2/modes) of itself.
+def _spread(rows: ndarray, modes: ndarray) -> ndarray:
+    """Scatter of spectra between simulations over that of Gaussian modes, root mean square over shells."""
+    share = rows.var(0, ddof=1) / rows.mean(0) ** 2
+    spread: ndarray = np.sqrt((share * modes / 2).mean(-1))
+    return spread
+
+
+def _generalisation(model: Dataset) -> list[Check]:
+    """Whether the error power differs between simulations by more than their few modes explain."""
+    count, held = (
+        model.sizes["simulation"],
+        np.isfinite(model.error_power.values[:, 0]) & (model.error > 0).all("simulation").values,
+    )
+    if count < 3 or not held.any():
+        return []
+    rows, modes = model.error.values[:, held], model.modes.values[held]
+    ratio = probe.agreement.interval(rows, lambda kept: _spread(kept, modes))
+    ratio = replace(ratio, low=max(ratio.low, 0.0))
+    total = np.sqrt((model.error_square / model.true_square).values)
+    worst = int(total.argmax())
+    sentence = (
+        f"Between {count} simulations the error power of a shell scatters {ratio.value:.2g} times as much as the number of its "
+        f"modes explains; the relative error is {percent(total.min())} to {percent(total[worst])}, the largest in "
+        f"{model.simulation.values[worst]!s}{probe.equivariance.through_window(model)}."
+    )
+    return [Check.info("generalisation", ratio, sentence, covers=f"{count} simulations")]
+
+
 def _shown(measured: Measured) -> list[str]:
     return [n for n in ("identity", "linear_filter", "lpt2", "lpt2_filter", "model") if n in measured]
 
 
-def _spectra_panel(measured: Measured) -> Panel:
+def _held(model: Dataset, of: str = "") -> ndarray:
+    """The places of the shells where the truth is more than rounding."""
+    places: ndarray = np.flatnonzero(np.isfinite(model[of + "error_power"].values[:, 0]))
+    return places
+
+
+def _spectra_panel(measured: Measured, aspects: list[str]) -> Panel:
     model = measured["model"]
-    k, labels = model.shell_wavenumber, {"transfer_power": "T(k) = P_pred / P_true", "correlation": "r(k)"}
+    k, words = model.shell_wavenumber, [model.attrs[f"label_{of}"] for of in aspects]
+    pictures = [("" if len(aspects) == 1 else word, _spectra(measured, of)) for of, word in zip(aspects, words, strict=True)]
+    ratios = ("transfer_power", "correlation")
+    text = "; ".join(
+        f"{word}, k = {float(k[i]):.3g}: T = {float(model[of + ratios[0]][i, 0]):.4f}, r = {float(model[of + ratios[1]][i, 0]):.5f}"
+        for of, word in zip(aspects, words, strict=True)
+        for i in _held(model, of)[[0, -1]]
+    )
+    caption = (
+        f"Of {' and '.join(words)}. Left: power of the truth, of the model and of the controls. "
+        "Middle: the power ratio T(k); its square root is the amplitude transfer. "
+        "Right: the cross-correlation with the truth. Both should be 1 at every scale. "
+        "The shaded band is the model's interval over simulations, the grey one what the number of modes leaves open in r, "
+        f"(1 - r²)/sqrt(modes); what holds nothing but rounding has no r{probe.equivariance.through_window(model)}."
+    )
+    variables = tuple(of + v for of in aspects for v in ("transfer_power", "transfer_amplitude", "correlation", "power_true"))
+    return Panel(f"P(k), T(k) and r(k) of {' and '.join(words)}", pictures, caption, text, (*variables, "modes"))
+
+
+def _spectra(measured: Measured, of: str) -> Figure:
+    model = measured["model"]
+    k, labels = model.shell_wavenumber, {of + "transfer_power": "T(k) = P_pred / P_true", of + "correlation": "r(k)"}
+
+    def ratio(name: str, variable: str) -> ndarray:
+        # What correlates with the truth by its rounding alone is not drawn.
+        some = measured[name][of + "power_pred"].mean("simulation") > model[of + "rounding"].mean()
+        values: ndarray = measured[name][variable].where(some | (variable != of + "correlation")).values
+        return values
+
     picture, axes = figures.figure(columns=3, width=10.0, height=3.5)
-    truth = model.power_true.mean("simulation")
+    truth = model[of + "power_true"].mean("simulation")
     axes[0, 0].plot(k, truth, **figures.style("truth"))
     for name in _shown(measured):
-        axes[0, 0].plot(k, measured[name].power_pred.mean("simulation"), **probe.equivariance.look(name, model))
-        for column, variable in enumerate(labels, 1):
-            value, low, high = measured[name][variable].values.T
-            axes[0, column].plot(k, value, **probe.equivariance.look(name, model))
+        axes[0, 0].plot(k, measured[name][of + "power_pred"].mean("simulation"), **probe.equivariance.look(name, model))
+        for column, value in enumerate((ratio(name, variable) for variable in labels), 1):
+            axes[0, column].plot(k, value[:, 0], **probe.equivariance.look(name, model))
             if name == "model":
-                figures.band(axes[0, column], k.values, low, high, name)
+                figures.band(axes[0, column], k.values, value[:, 1], value[:, 2], name)
+    r = model[of + "correlation"].values[:, 0]
+    noise = (1 - r**2) / np.sqrt(model.modes.values * model.sizes["simulation"])
+    axes[0, 2].fill_between(k, r - noise, r + noise, color=_GREY, alpha=0.35, linewidth=0, zorder=2.2)
     axes[0, 0].set_yscale("log")
-    axes[0, 0].set_ylabel(figures.axis_label("P(k)", model.power_true.attrs["units"]))
+    axes[0, 0].set_ylim(bottom=max(axes[0, 0].get_ylim()[0], float(truth[_held(model, of)].min()) / 1e3))
+    axes[0, 0].set_ylabel(figures.axis_label("P(k)", model[of + "power_true"].attrs["units"]))
     for column, (variable, label) in enumerate(labels.items(), 1):
         axes[0, column].set_ylabel(label)
-        _focus(axes[0, column], [measured[n][variable].values[:, 0] for n in _shown(measured)])
+        _focus(axes[0, column], [ratio(name, variable)[:, 0] for name in _shown(measured)])
     for panel in axes[0]:
         figures.logarithmic(panel)
         panel.set_xlabel(figures.axis_label("k", k.attrs["units"]))
     figures.legend(axes[0, 0])
-    ends = [(float(k[i]), *(float(model[v][i, 0]) for v in labels)) for i in (0, len(k) // 2, -1)]
-    text = "; ".join(f"k = {a:.3g}: T = {t:.4f}, r = {r:.5f}" for a, t, r in ends)
-    caption = (
-        "Left: power of the truth, of the model and of the controls. "
-        "Middle: the power ratio T(k); its square root is the amplitude transfer. "
-        "Right: the cross-correlation with the truth. Both should be 1 at every scale. "
-        f"The shaded band is the model's interval over simulations{probe.equivariance.through_window(model)}."
-    )
-    variables = ("transfer_power", "transfer_amplitude", "correlation", "power_true")
-    return Panel("P(k), T(k) and r(k)", [("", picture)], caption, text, variables)
+    return picture
 
 
 def _focus(panel: Axes, curves: list[ndarray]) -> None:
     """Limits about 1 that show the model without being ruled by a control that is far off."""
-    low, high = min(np.nanmin(c) for c in curves), max(np.nanmax(c) for c in curves)
-    panel.axhline(1.0, color="#8a94a0", lw=0.8)
+    every = np.concatenate([*curves, [1.0]])
+    low, high = np.nanmin(every), np.nanmax(every)
+    panel.axhline(1.0, color=_GREY, lw=0.8)
     panel.set_ylim(max(low, 0.0) - 0.03, min(high, 2.0) + 0.03)
 
 
-def _error_panel(measured: Measured) -> Panel:
-    model = measured["model"]
+def _error_panel(measured: Measured, aspects: list[str]) -> Panel:
+    model, (of,) = measured["model"], aspects
     k = model.shell_wavenumber
     picture, axes = figures.figure(columns=2, width=8.4)
     for name in _shown(measured):
-        for column, variable in enumerate(("error_power", "stochasticity")):
+        for column, variable in enumerate((of + "error_power", of + "stochasticity")):
             value, low, high = measured[name][variable].values.T
             axes[0, column].plot(k, value, **probe.equivariance.look(name, model))
             if name in ("model", "lpt2_filter"):
-                figures.band(axes[0, column], k.values, np.maximum(low, value / 100), high, name)
+                figures.band(axes[0, column], k.values, np.maximum(low, value / 10), high, name)
     for panel, label in zip(axes[0], ("error power / P_true", "1 - r²"), strict=True):
         panel.set(yscale="log", ylabel=label)
         figures.logarithmic(panel)
         panel.set_xlabel(figures.axis_label("k", k.attrs["units"]))
     figures.legend(axes[0, 0])
     text = "Error power by k: " + ", ".join(
-        f"{float(a):.3g}: {float(e):.2e}" for a, e in zip(k, model.error_power[:, 0], strict=True)
+        f"{float(k[i]):.3g}: {float(model[of + 'error_power'][i, 0]):.2e}" for i in _held(model, of)
     )
     caption = (
-        "Left: power of the difference from the truth over the truth's power. "
+        f"Of {model.attrs[f'label_{of}']}. Left: power of the difference from the truth over the truth's power. "
         "Right: the share of power that no rescaling by scale could mend; "
-        f"a linear filter moves a curve on the left but never on the right{probe.equivariance.through_window(model)}."
+        "a linear filter moves a curve on the left but never on the right. Shaded are intervals over simulations, of the "
+        f"model and of the filter of 2LPT, cut at a tenth of the value{probe.equivariance.through_window(model)}."
     )
-    return Panel("Error power and stochasticity", [("", picture)], caption, text, ("error_power", "stochasticity"))
+    title = f"Error power and stochasticity of {model.attrs[f'label_{of}']}"
+    return Panel(title, [("", picture)], caption, text, (of + "error_power", of + "stochasticity"))
 
 
 def _slices_panel(measured: Measured) -> Panel:
@@ -314,33 +382,101 @@ def _slices_panel(measured: Measured) -> Panel:
         shown["2LPT" if best == "lpt2" else "input"] = measured[best].prediction.values
     shown["prediction"] = model.prediction.values
     residuals = {f"{name} - truth": values - truth for name, values in shown.items() if name != "truth"}
-    extent = (0.0, float(model.attrs["side"]), 0.0, float(model.attrs["side_v"]))
-    groups = (list(shown), list(residuals))
-    picture = figures.slices(shown | residuals, unit, extent, model.attrs["length_unit"], shared=groups)
+    picture = (_profiles if len(truth) == 1 else _images)(model, shown, residuals)
     rms = ", ".join(f"{name}: rms {np.sqrt((v**2).mean()):.3g} {unit}" for name, v in residuals.items())
+    where = "" if len(truth) == 1 else " through the middle of the box"
     caption = (
-        f"One component of {model.attrs['output']} of {model.simulation.values[0]!s} through the middle of the box. "
-        "The fields share one colour scale, the residuals another."
+        f"One component of {model.attrs['output']} of {model.simulation.values[0]!s}{where}. "
+        "The fields share one scale, the residuals another."
     )
     return Panel("Slices and residuals", [("", picture)], caption, rms, ("truth", "prediction"))
 
 
+def _images(model: Dataset, shown: dict[str, ndarray], residuals: dict[str, ndarray]) -> Figure:
+    """Maps, the fields in one colour scale and the residuals in another."""
+    extent = (0.0, float(model.attrs["side"]), 0.0, float(model.attrs["side_v"]))
+    groups = (list(shown), list(residuals))
+    return figures.slices(shown | residuals, model.truth.attrs["units"], extent, model.attrs["length_unit"], shared=groups)
+
+
+def _profiles(model: Dataset, shown: dict[str, ndarray], residuals: dict[str, ndarray]) -> Figure:
+    """Curves along a line, the fields on the left and the residuals on the right."""
+    looks = {"truth": figures.style("truth"), "prediction": figures.style("model", "prediction")}
+    other = figures.style("identity", "input")
+    picture, axes = figures.figure(columns=2, width=8.4, height=3.2)
+    for panel, fields, word in zip(axes[0], (shown, residuals), ("value", "less the truth"), strict=True):
+        for name, values in fields.items():
+            place = (np.arange(values.size) + 0.5 * (model.attrs["boundary"] != "periodic")) * (model.attrs["side"] / values.size)
+            panel.plot(place, values[0], **looks.get(name.removesuffix(" - truth"), other))
+        panel.set_xlabel(figures.axis_label("x", model.attrs["length_unit"]))
+        panel.set_ylabel(figures.axis_label(word, model.truth.attrs["units"]))
+    figures.legend(axes[0, 0])
+    return picture
+
+
 def _generalisation_panel(measured: Measured) -> Panel:
     model = measured["model"]
-    k, each = model.shell_wavenumber, (model.error / model.power_true).values
-    picture, axes = figures.figure()
+    seen = model.isel(shell=_held(model))
+    k, each = seen.shell_wavenumber, (seen.error / seen.power_true.mean("simulation")).values
+    picture, axes = figures.figure(columns=2, width=8.4, width_ratios=(2, 1))
+    mean, noise = each.mean(0), np.sqrt(2 / seen.modes.values)
+    low = np.maximum(mean * (1 - noise), mean / 10)
+    axes[0, 0].fill_between(k, low, mean * (1 + noise), color=_GREY, alpha=0.3, linewidth=0, label="sampling noise")
     for index, name in enumerate(model.simulation.values[:12]):
         axes[0, 0].plot(k, each[index], color=figures.ramp(index, min(12, len(each))), lw=1.3, label=str(name))
-    axes[0, 0].set(yscale="log", ylabel="error power / P_true")
-    figures.logarithmic(axes[0, 0])
-    axes[0, 0].set_xlabel(figures.axis_label("k", k.attrs["units"]))
+    axes[0, 1].plot(k, seen.modes, **figures.style("truth") | {"marker": "o", "markersize": 3})
+    axes[0, 0].set(yscale="log", ylabel="error power / mean P_true")
+    axes[0, 1].set(yscale="log", ylabel="modes in the shell")
+    if seen.modes.max() < 10 * seen.modes.min():
+        axes[0, 1].set(yscale="linear", ylim=(0, None))
+    for panel in axes[0]:
+        figures.logarithmic(panel)
+        panel.set_xlabel(figures.axis_label("k", k.attrs["units"]))
     figures.legend(axes[0, 0])
     total = np.sqrt(model.error_square / model.true_square)
     text = "Relative error by simulation: " + ", ".join(
         f"{n}: {float(e):.4f}" for n, e in zip(model.simulation.values, total, strict=True)
     )
     caption = (
-        "The error power of each independent simulation by itself. "
-        f"Lines that lie together generalise; one that stands apart needs a look{probe.equivariance.through_window(model)}."
+        "Left: the error power of each independent simulation by itself. Lines that lie together generalise; one that stands apart "
+        "needs a look. The grey band is how far the mean of all would scatter for a Gaussian error with the number of modes on the "
+        f"right{probe.equivariance.through_window(model)}."
     )
-    return Panel("Simulation by simulation", [("", picture)], caption, text, ("error", "power_true"))
+    return Panel("Simulation by simulation", [("", picture)], caption, text, ("error", "power_true", "modes"))
+
+
+def _covariance_panel(model: Dataset) -> Panel:
+    """Correlation of the power between scales, of the truth and of the answers, and the scatter of each."""
+    k, names = model.shell_wavenumber, {"true": "truth", "pred": "model"}
+    picture, axes = figures.figure(columns=3, width=10.0, height=3.4)
+    edge = len(k) + 0.5
+    for panel, (side, word) in zip(axes[0], names.items(), strict=False):
+        values = model[f"power_correlation_{side}"]
+        image = panel.imshow(values, origin="lower", extent=(0.5, edge, 0.5, edge), cmap="RdBu_r", vmin=-1, vmax=1)
+        panel.grid(False)
+        panel.set(xlabel="shell", ylabel="shell")
+        panel.locator_params(integer=True)
+        with figures.house_style():
+            panel.set_title(word)
+            bar = picture.colorbar(image, ax=panel, shrink=0.8, label="correlation of P")
+            bar.outline.set_visible(False)  # type: ignore[operator]
+    scatter = {}
+    for side, word in names.items():
+        power = model[f"power_{side}"]
+        scatter[word] = (power.std("simulation", ddof=1) / power.mean("simulation")).values
+        axes[0, 2].plot(k, scatter[word], **figures.style(word))
+    axes[0, 2].plot(k, np.sqrt(2 / model.modes), color=_GREY, lw=1.2, ls=":", label="Gaussian modes")
+    axes[0, 2].set(yscale="log", ylabel="scatter of P over its mean")
+    figures.logarithmic(axes[0, 2])
+    axes[0, 2].set_xlabel(figures.axis_label("k", k.attrs["units"]))
+    figures.legend(axes[0, 2])
+    text = "Scatter of P(k) over its mean by k: " + "; ".join(
+        f"{float(a):.3g}: truth {t:.3g}, model {m:.3g}" for a, t, m in zip(k, *scatter.values(), strict=True)
+    )
+    caption = (
+        f"Over {model.sizes['simulation']} simulations. Left and middle: how far the power of two shells goes up and down "
+        "together, in the truth and in the answers. Right: how far it scatters in each, beside sqrt(2/modes) of Gaussian modes. "
+        f"A model of the right covariance shows the truth's pictures{probe.equivariance.through_window(model)}."
+    )
+    variables = ("power_correlation_true", "power_correlation_pred", "power_true", "power_pred")
+    return Panel("Covariance of P(k)", [("", picture)], caption, text, variables)

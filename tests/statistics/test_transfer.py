@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from probe.description import DataSource
+from probe.fields import Quantity
 from probe.interface import run
-from probe.zoo.oracles import Filter, gaussian_gain
-from tests.models import CUBE, LINE, SQUARE, on, with_pairs
+from probe.model import FieldModel
+from probe.zoo.oracles import PSI, Filter, displacement_model, gaussian_gain
+from tests.models import CUBE, LINE, SQUARE, Function, on, with_pairs
+from tests.test_painting import by_particle
 
 
 def ask(model, controls="none"):
@@ -103,3 +107,172 @@ def test_a_shell_where_the_truth_is_its_files_rounding_has_no_ratio(stored, tmp_
     measured = ask(model).measured["model"]
     known = measured.shell_wavenumber.values < 8.5 * LINE.fundamental
     assert (np.isfinite(measured.transfer_power.values[:, 0]) == known).all()
+
+
+# --- of displacements: along and across k, and the density ---------------------------------------------------------------------
+
+
+def displacements(grid, function):
+    psi, model = (replace(PSI, unit=grid.unit),), displacement_model(Function(function), grid, "made")
+    return FieldModel(model.network, replace(model.description, inputs=psi, outputs=psi), dtype=torch.float64)
+
+
+def in_parts(grid, along, across):
+    """A vector field's part along k times one number, what lies across times another."""
+
+    def answer(x):
+        k = torch.stack([one.expand(grid.half_shape) for one in grid.wavevectors()])
+        square = (k**2).sum(0)
+        square[(0,) * grid.dimension] = 1
+        modes = torch.fft.rfftn(x, dim=grid.axes)
+        ahead = k * ((k * modes).sum(1, keepdim=True) / square)
+        return torch.fft.irfftn(across * modes + (along - across) * ahead, s=grid.shape, dim=grid.axes)
+
+    return answer
+
+
+@pytest.mark.parametrize("grid", [CUBE, SQUARE], ids=["3D", "2D"])
+def test_what_lies_along_k_and_what_lies_across_are_told_apart_to_rounding(grid, tmp_path):
+    result = ask(with_pairs(displacements(grid, in_parts(grid, 0.9, 0.5)), tmp_path, lambda x: x))
+    m = result.measured["model"]
+    # The pairs hold nothing at Nyquist, where k has no one direction.
+    for name, gain in (("longitudinal_", 0.9), ("transverse_", 0.5)):
+        np.testing.assert_allclose(m[name + "transfer_amplitude"][:, 0], gain, rtol=1e-10)
+        np.testing.assert_allclose(m[name + "correlation"][:, 0], 1, rtol=1e-10)
+        np.testing.assert_allclose(m[name + "error_power"][:, 0], (1 - gain) ** 2, rtol=1e-9)
+    np.testing.assert_allclose(m.longitudinal_power_true + m.transverse_power_true, m.power_true, rtol=1e-10)
+    assert any("psi along k and psi across k" in panel.title and len(panel.figures) == 2 for panel in result.panels())
+
+
+@pytest.mark.parametrize("grid", [CUBE, SQUARE, LINE], ids=["3D", "2D", "1D"])
+def test_a_displacement_that_is_off_by_a_cell_paints_the_same_density_a_cell_away(grid, tmp_path):
+    def off(x):
+        moved = x.clone()
+        moved[:, 0] += grid.spacing[0]
+        return moved
+
+    size = 0.7 * min(grid.spacing)  # cells, so that the particles are no lattice
+    result = ask(with_pairs(displacements(grid, lambda x: off(size * x)), tmp_path, lambda x: size * x, count=1))
+    m = result.measured["model"]
+    # P_pred is P_true; the cross power of a mode is cos(k_x h) of it.
+    np.testing.assert_allclose(m.density_transfer_power[:-1, 0], 1, rtol=1e-9)
+    np.testing.assert_allclose(m.error_power[:-1, 0], 0, atol=1e-20)
+    truth = torch.from_numpy(np.load(tmp_path / "out_0.npy"))[None]
+    power = torch.from_numpy(np.abs(by_particle(truth, grid, grid)) ** 2)
+    shells, turn = grid.shells(), torch.cos(grid.wavevectors()[0] * grid.spacing[0]).expand(grid.half_shape)
+    low = (shells.wavenumber < 0.5 * grid.nyquist).numpy()
+    expected = shells.sum(power * turn, grid) / shells.sum(power, grid)
+    # Against the particles themselves. At half of Nyquist the image m = 2 of particles not far from their lattice has
+    # (0.25/1.75)^3 of TSC's window and 1.75/0.25 times the amplitude: 2 %, 4 % of the power where a shell holds one wave.
+    np.testing.assert_allclose(m.density_correlation[low, 0], expected[low], atol=5e-3)
+    exact = shells.sum(power, grid) / shells.modes * grid.volume / grid.size**2
+    np.testing.assert_allclose(m.density_power_true[0, low], exact[low], rtol=4e-2)
+    check = next(check for check in result.checks if check.name == "density")
+    assert check.verdict == "info" and "the density is off by" in check.sentence
+    assert any("density of psi" in panel.title for panel in result.panels())
+
+
+def test_the_density_is_compared_with_that_of_the_rival(tmp_path):
+    size = 0.7 * min(CUBE.spacing)
+    model = with_pairs(displacements(CUBE, lambda x: size * x), tmp_path, lambda x: size * x)
+    result = run("transfer", model, controls=["linear_filter"])["transfer"]
+    own, rival = (result.measured[name] for name in ("model", "linear_filter"))
+    assert float(own.density_error_square.max()) == 0 and float(rival.density_error_square.max()) < 1e-20
+    (sentence,) = (check.sentence for check in result.checks if check.name == "density")
+    assert "that of the best linear filter of the input by" in sentence
+
+
+@pytest.mark.parametrize(
+    ("grid", "quantity"),
+    [
+        (CUBE, replace(PSI, quantity="velocity")),
+        (CUBE, replace(PSI, unit="cell")),
+        (replace(CUBE, boundary="zero"), PSI),
+    ],
+    ids=["velocity", "other_unit", "walls"],
+)
+def test_what_cannot_be_painted_has_no_density(grid, quantity, tmp_path):
+    model = displacements(grid, lambda x: x)
+    described = replace(model.description, inputs=(quantity,), outputs=(quantity,))
+    result = ask(with_pairs(FieldModel(model.network, described, dtype=torch.float64), tmp_path, lambda x: x))
+    assert not [name for name in result.measured["model"] if name.startswith("density")]
+    assert "density" not in [check.name for check in result.checks]
+
+
+@pytest.mark.parametrize("assignment", ["cic", "tsc"])
+def test_the_assignment_is_a_parameter(assignment, tmp_path):
+    model = with_pairs(displacements(SQUARE, lambda x: x), tmp_path, lambda x: x, count=1)
+    result = run("transfer", model, controls="none", settings={"transfer": {"assignment": assignment}})["transfer"]
+    assert result.probe.assignment == assignment and "density_power_true" in result.measured["model"]
+
+
+# --- one simulation and another ------------------------------------------------------------------------------------------------
+
+
+def noisy(count, tmp_path, loud=1.0):
+    """Truths that differ from the answers by white noise, of the last simulation by `loud` times as much."""
+    generator, made = torch.Generator().manual_seed(5), []
+
+    def truth(x):
+        made.append(None)
+        level = 0.1 * (loud if len(made) == count else 1)
+        return x + level * torch.randn(x.shape, generator=generator, dtype=x.dtype)
+
+    return with_pairs(on(SQUARE, lambda x: x), tmp_path, truth, count=count)
+
+
+def test_white_errors_scatter_between_simulations_as_their_modes_say(tmp_path):
+    check = next(c for c in ask(noisy(16, tmp_path)).checks if c.name == "generalisation")
+    # A variance of 16 in 16 shells: one in sqrt(2 * 15 * 16) = 22 of its root, one standard deviation.
+    assert check.interval.value == pytest.approx(1, abs=3 / 22)
+    assert check.interval.low < 1 < check.interval.high
+
+
+def test_a_simulation_that_stands_apart_is_named(tmp_path):
+    check = next(c for c in ask(noisy(16, tmp_path, loud=3.0)).checks if c.name == "generalisation")
+    assert check.interval.value > 3 and check.sentence.endswith("out_15.")
+
+
+def test_many_simulations_have_a_covariance_and_few_have_none(tmp_path):
+    result = ask(noisy(20, tmp_path))
+    m = result.measured["model"]
+    for side in ("true", "pred"):
+        np.testing.assert_allclose(
+            m[f"power_correlation_{side}"].values[:-1, :-1], np.corrcoef(m[f"power_{side}"].values.T)[:-1, :-1], atol=1e-12
+        )
+    assert result.panels()[-1].title == "Covariance of P(k)" and "scatter" in result.panels()[-1].text.lower()
+    (tmp_path / "few").mkdir()
+    few = ask(noisy(4, tmp_path / "few"))
+    assert "power_correlation_true" not in few.measured["model"] and few.panels()[-1].title == "Simulation by simulation"
+
+
+# --- a scalar of another kind ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(1.0, "pass"), (0.0, "fail")])
+def test_from_one_scalar_to_another_the_best_filter_judges(share, verdict, tmp_path):
+    inputs, outputs = (Quantity("q", "pseudoscalar", unit="1/s"),), (Quantity("S", unit="1/s^2"),)
+
+    def truth(x):
+        return torch.roll(x, 1, -1) + torch.roll(x, -1, -1) + 0.3 * (x**2 - 1)
+
+    def answer(x):
+        return share * truth(x)
+
+    model = on(SQUARE, answer)
+    described = replace(model.description, inputs=inputs, outputs=outputs, data=DataSource("", "in_*.npy", "out_*.npy"))
+    made = with_pairs(FieldModel(model.network, described, dtype=torch.float64), tmp_path, truth)
+    result = run("transfer", made, controls="all")["transfer"]
+    headline = result.checks[0]
+    assert headline.name == "beats_linear_filter" and headline.verdict == verdict
+    assert "identity" not in result.measured and "linear_filter" in result.measured
+
+
+@pytest.mark.parametrize("grid", [CUBE, SQUARE, LINE], ids=["3D", "2D", "1D"])
+def test_every_panel_tells_numbers_and_draws(grid, tmp_path):
+    size = 0.7 * min(grid.spacing)
+    result = ask(with_pairs(displacements(grid, lambda x: 0.9 * size * x), tmp_path, lambda x: size * x), ["identity"])
+    for panel in result.panels():
+        assert panel.figures and "nan" not in panel.text and any(digit in panel.text for digit in "0123456789")
+        assert all(name in result.measured["model"] or name == "modes" for name in panel.variables)
+        assert all(axes.has_data() for _, figure in panel.figures for axes in figure.axes)

@@ -1,0 +1,319 @@
+"""The probe `bispectrum`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import lazy_loader as lazy
+
+import probe
+from probe import figures
+from probe.contract import Check, Measured, Panel, Probe, Subject, judgement, measurement, percent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy import ndarray
+    from xarray import Dataset
+
+    from probe.equivariance import PairCase
+    from probe.intervals import Interval
+
+np, torch, xr = lazy.load("numpy"), lazy.load("torch"), lazy.load("xarray")
+
+SHAPES = {
+    "equilateral": "three waves of one length",
+    "folded": "two waves of one length and their sum",
+    "squeezed": "one long wave and two short ones",
+    "isosceles": "two waves of one length at every angle",
+}
+
+
+class Bispectrum(Probe):
+    """Are the phases right too?
+
+    A power spectrum does not see phases: scramble them, and filaments turn into noise of the same P(k). The lowest statistic that
+    sees them is the bispectrum, <f(k1) f(k2) f(k3)> = V B for k1 + k2 + k3 = 0, which is zero for every Gaussian field. It is
+    estimated by Fourier transforms of the shells: equilateral triangles, squeezed ones (one long wave, which modulates short
+    ones), and isosceles ones at every angle; on a line folded and squeezed ones. Triangles whose products would alias are left out.
+    Vectors are read as their divergence (a displacement as its overdensity -div psi; in the plane what is declared free of
+    divergence as its curl).
+
+    - B of the answers and of the truth, averaged over simulations, with 99.7 % intervals over simulations.
+    - The reduced bispectrum Q = B / (P1 P2 + P2 P3 + P3 P1): without the amplitude, so that what is only too weak keeps its Q.
+    - The ratio B_pred / B_true, left out where the truth's own lies within two standard errors of a Gaussian field's, zero.
+
+    The verdict does not rest on that ratio, which is noise wherever B_true crosses zero. The error B_pred - B_true of each
+    simulation (in which most of the realisation's scatter drops out, since both see the same waves) is squared and divided by the
+    triangle's own size, which is never small: the mean of B_true^2 over simulations, or where it is larger the variance
+    s_B V P1 P2 P3 / N_tri of a Gaussian field of the truth's power. Averaged over simulations it is held against the linear
+    filter's kind by kind of triangle, so that no single one rules the verdict. Triangles with a side in a shell so faint that the
+    field hardly has it (`faintest`) are left out.
+
+    How to read it: in the figures of B and Q the curves of the model and of the truth lie on one another, and the ratio is 1; the
+    controls tell what a linear map of the input has without learning. B too low with Q right is smoothing; Q too low is a network
+    more linear than the truth; a right equilateral and a wrong squeezed one does not know how long waves change the growth of short
+    ones; B = 0 with the right P(k) is scrambled phases.
+
+    The bound: at most half of the error power of the best linear filter's bispectrum, of 2LPT or of the input, whichever does
+    better. A linear filter knows the waves but makes no triangles of them; whoever leaves as much has learned nothing about phases
+    that is not in its input. Half is a convention, and so is that the filter's relative error counts as 2 % at least.
+    """
+
+    suite, version = "statistics", 1
+    checks = ("beats_linear_filter", "relative_error", "equilateral", "folded", "squeezed", "isosceles")
+    controls = ("identity", "lpt2", "linear_filter", "lpt2_filter", "untrained")
+    references = (
+        "R. Scoccimarro (2000), ApJ 544, 597, astro-ph/0004086: the estimator.",
+        "E. Sefusatti et al. (2016), MNRAS 460, 3624, arXiv:1512.07295: aliasing and normalisation.",
+        "R. Scoccimarro et al. (1998), ApJ 496, 586, astro-ph/9704075: variance and the reduced bispectrum.",
+    )
+
+    output = measurement("", "the output quantity compared; the first field by default")
+    long_side = measurement(1, "shell of the long wave of squeezed triangles", low=1, high=64)
+    triangles = measurement(24, "most triangles of one shape, spread over their shells", low=1, high=1024)
+    faintest = judgement(1e-3, "least power of all modes of a shell that is looked at, over the strongest's", low=0.0, high=1.0)
+    bound = judgement(0.5, "largest error power of B over that of the best linear filter's", low=0.0, high=1e6)
+
+    def applies(self, subject: Subject) -> str:
+        return probe.scalars.no_scalar(subject, self.output, "bispectrum")
+
+    def measure(self, subject: Subject) -> Dataset:
+        assert subject.pairs is not None
+        grid, quantity = subject.grid, probe.scalars.asked(subject, self.output)
+        shapes = probe.bispectra.families(grid, self.long_side, self.triangles)
+        triples = self.triples(subject)
+        cases = [probe.equivariance.PairCase(i, quantity.name) for i in range(len(subject.pairs))]
+        rows = subject.map(self.compare, cases)
+        facts, shells = probe.scalars.facts(subject, quantity), grid.shells()
+        power_unit, device = probe.spectra.power_unit(facts["field_unit"], grid), subject.model.device
+        unit = probe.bispectra.bispectrum_unit(facts["field_unit"], grid)
+        per = {"bispectrum": ("triangle", unit), "power": ("shell", power_unit)}
+        data: dict[str, Any] = {
+            f"{name}_{side}": (("simulation", dim), np.stack([row[f"{name}_{side}"] for row in rows]), {"units": of})
+            for name, (dim, of) in per.items()
+            for side in ("pred", "true")
+        }
+        true = torch.from_numpy(data["power_true"][1].mean(0))
+        held = true > float(np.mean([row["rounding"] for row in rows]))
+        sides = torch.tensor(triples) - 1
+        variance = probe.bispectra.gaussian_variance(true.to(device), triples, grid).cpu()
+        variance = torch.where(held[sides].all(-1), variance, torch.nan)
+        data |= {
+            "gaussian_variance": ("triangle", variance.numpy(), {"units": f"({unit})^2"}),
+            "number": ("triangle", probe.bispectra.number(triples, grid, device).cpu().numpy(), {"units": ""}),
+            "sides": (("triangle", "side"), shells.wavenumber.cpu().numpy()[sides.numpy()], {"units": grid.inverse_unit}),
+            "shells": (("triangle", "side"), sides.numpy() + 1, {"units": ""}),
+            "modes": ("shell", shells.modes.cpu().numpy(), {"units": ""}),
+            "member": (("shape", "triangle"), [[int(t in of) for t in triples] for of in shapes.values()], {"units": ""}),
+        }
+        names = {"simulation": [subject.pairs.name(i) for i in range(len(cases))], "shape": list(shapes)}
+        found = xr.Dataset(data, coords=names, attrs=probe.equivariance.facts(subject) | facts)
+        return found.assign(probe.bispectra.estimates(found))
+
+    def triples(self, subject: Subject) -> tuple[tuple[int, int, int], ...]:
+        """The triangles of all shapes."""
+        shapes = probe.bispectra.families(subject.grid, self.long_side, self.triangles)
+        return probe.bispectra.together(shapes, subject.grid, subject.model.device)
+
+    def compare(self, subject: Subject, case: PairCase) -> dict[str, ndarray]:
+        """Bispectra and power spectra of one answer and its truth."""
+        grid, triples = subject.grid, self.triples(subject)
+        answer, truth, rounding = probe.scalars.read_pair(subject, case)
+        found = {"rounding": np.array(rounding)}
+        for side, field in (("pred", answer), ("true", truth)):
+            found[f"bispectrum_{side}"] = probe.bispectra.bispectrum(field[0, 0], triples, grid).cpu().numpy()
+            found[f"power_{side}"] = probe.spectra.power(field, grid)[0].cpu().numpy()
+        return found
+
+    def judge(self, measured: Measured) -> list[Check]:
+        measured = self._bright(measured)
+        model = measured["model"]
+        if not np.isfinite(model.gaussian_variance).any():
+            return [Check.not_applicable("beats_linear_filter", "the truth holds no triangles but of its files' rounding")]
+        best = probe.scalars.better_filter(measured, lambda data: _errors(data, model))
+        against = [self._against(measured, best)] if best else []
+        return [*against, _relative_check(model), *(_strength(model, str(shape)) for shape in model.shape.values)]
+
+    def _against(self, measured: Measured, rival: str) -> Check:
+        model = measured["model"]
+        own, other = (_errors(measured[name], model) for name in ("model", rival))
+        ratio = probe.agreement.over_rival(own, other, np.ones(own.shape[1]))
+        errors = [percent(_relative(measured[name], model).value) for name in ("model", rival)]
+        window, label = probe.equivariance.through_window(model), probe.scalars.FILTERS[rival]
+        sentence = (
+            f"The bispectrum of {model.attrs['output']} is off by {errors[0]} of the truth's, that of {label} by {errors[1]}: "
+            f"the model leaves {ratio.value:.2g} of that filter's error power, averaged over kinds of triangle{window}."
+        )
+        source = "a convention: half of what the best linear filter leaves, which makes no triangles of its own"
+        return Check.judged(
+            "beats_linear_filter", ratio, (None, self.bound), sentence, bound_from=source, covers=f"{len(own)} simulations"
+        )
+
+    def _bright(self, measured: Measured) -> dict[str, Dataset]:
+        """What was measured, but for triangles with a side in a shell that the truth hardly has: they get no variance."""
+        strength = measured["model"].power_true.mean("simulation") * measured["model"].modes
+        bright = (strength >= self.faintest * strength.max()).values[measured["model"].shells.values - 1].all(-1)
+        return {
+            name: data.assign(gaussian_variance=data.gaussian_variance.where(xr.DataArray(bright, dims="triangle")))
+            for name, data in measured.items()
+        }
+
+    def draw(self, measured: Measured) -> list[Panel]:
+        measured = self._bright(measured)
+        if not np.isfinite(measured["model"].gaussian_variance).any():
+            return []
+        return [_bispectrum_panel(measured), _reduced_panel(measured), _ratio_panel(measured)]
+
+
+def _errors(data: Dataset, truth: Dataset, variable: str = "pred") -> ndarray:
+    """Squared error of B, each over the size of the truth's: (simulation, triangle); of nothing the truth's own square."""
+    held = np.isfinite(truth.gaussian_variance.values)
+    size = np.maximum((truth.bispectrum_true**2).mean("simulation"), truth.gaussian_variance)
+    answer = data.bispectrum_pred if variable == "pred" else 0.0
+    found: ndarray = ((answer - truth.bispectrum_true) ** 2 / size).values[:, held]
+    return found
+
+
+def _relative(data: Dataset, truth: Dataset) -> Interval:
+    """Error of B relative to the truth's, root mean square over triangles and simulations."""
+    error, nothing = _errors(data, truth), _errors(data, truth, "nothing")
+    return probe.agreement.relative_error(error.mean(1), nothing.mean(1))
+
+
+def _relative_check(model: Dataset) -> Check:
+    relative, kinds = _relative(model, model), int(np.isfinite(model.gaussian_variance).sum())
+    height = np.sqrt((model.bispectrum_true**2 / model.gaussian_variance).mean())
+    sentence = (
+        f"The bispectrum is off by {percent(relative.value)} of the truth's, root mean square over {kinds} kinds of triangle, each "
+        f"over its own size; the truth's own is {float(height):.3g} times what a Gaussian field's of its power would be."
+    )
+    return Check.info("relative_error", relative, sentence, covers=f"{model.sizes['simulation']} simulations")
+
+
+def _strength(model: Dataset, shape: str) -> Check:
+    """By how much the truth's bispectra of one shape are to be multiplied to give the model's, by weighted least squares."""
+    kept = model.isel(triangle=_places(model, shape))
+    if not kept.sizes["triangle"]:
+        return Check.not_applicable(shape, f"the truth holds no {shape} triangles that do not alias; use a larger grid")
+    weight = 1 / kept.gaussian_variance.values
+    both = np.stack([kept.bispectrum_pred.values, kept.bispectrum_true.values], -1)
+
+    def slope(rows: ndarray) -> ndarray:
+        pred, true = np.moveaxis(rows.mean(0), -1, 0)
+        return (weight * pred * true).sum() / max((weight * true**2).sum(), 1e-300)
+
+    interval: Interval = probe.agreement.interval(both, slope)
+    sentence = (
+        f"The {shape} bispectrum ({SHAPES[shape]}) is {interval.value:.3g} of the truth's, "
+        f"by weighted least squares over {len(weight)} kinds of triangle."
+    )
+    return Check.info(shape, interval, sentence, covers=f"{len(both)} simulations")
+
+
+def _places(data: Dataset, shape: str) -> ndarray:
+    """The triangles of one shape that the field holds, ordered by the side that is not the same in all."""
+    places = np.flatnonzero(data.member.sel(shape=shape).values & np.isfinite(data.gaussian_variance.values))
+    found: ndarray = places[np.argsort(data.sides.values[places, 2])]
+    return found
+
+
+def _along(model: Dataset, shape: str, panel: Axes) -> tuple[ndarray, ndarray]:
+    """Places and abscissae of one shape's triangles, and the axis to draw them against: k, or the angle of two sides."""
+    places = _places(model, shape)
+    panel.set_title(shape)
+    if shape != "isosceles":
+        panel.set_xlabel(figures.axis_label("k" if shape != "squeezed" else "k of the short waves", model.sides.attrs["units"]))
+        figures.logarithmic(panel)
+        return places, model.sides.values[places, 0 if shape == "folded" else 2]
+    same, third = model.shells.values[places, 1], model.shells.values[places, 2]
+    panel.set_xlabel("angle between the equal sides / π")
+    # Sides add up to zero: |k1 + k2|^2 = 2 k^2 (1 + cos theta).
+    return places, np.arccos(np.clip(third**2 / (2 * same**2) - 1, -1, 1)) / np.pi
+
+
+def _panels(measured: Measured, label: str, unit: str) -> tuple[Any, list[tuple[Axes, ndarray, ndarray]]]:
+    """A figure with a panel for each shape: the panel, its triangles and where they stand on its axis."""
+    shapes = [shape for shape in measured["model"].shape.values if len(_places(measured["model"], str(shape)))]
+    picture, axes = figures.figure(columns=len(shapes), width=1.8 + 3.0 * len(shapes), height=3.5)
+    for panel in axes[0]:
+        panel.set_ylabel(figures.axis_label(label, unit))
+    return picture, [(panel, *_along(measured["model"], str(shape), panel)) for panel, shape in zip(axes[0], shapes, strict=True)]
+
+
+def _curves(panel: Axes, places: ndarray, x: ndarray, measured: Measured, variable: str) -> None:
+    """A curve for each subject, and limits that show them all."""
+    shown, values = probe.scalars.shown(measured), []
+    for name in shown:
+        values.append(measured[name][variable].values[places, 0])
+        marker = {"marker": "o", "markersize": 3.5} if name == "model" else {}
+        panel.plot(x, values[-1], **probe.equivariance.look(name, measured["model"]) | marker)
+    wanted = np.clip(np.concatenate([*values, [1.0 if variable == "ratio" else 0.0]]), -4.0, 4.0)
+    margin = 0.08 * max(float(np.nanmax(wanted) - np.nanmin(wanted)), 0.5)
+    panel.set_ylim(float(np.nanmin(wanted)) - margin, float(np.nanmax(wanted)) + margin)
+
+
+def _bispectrum_panel(measured: Measured) -> Panel:
+    model = measured["model"]
+    picture, panels = _panels(measured, "|B|", model.mean_true.attrs["units"])
+    for panel, places, x in panels:
+        scatter = np.sqrt(model.gaussian_variance.values[places] / model.sizes["simulation"])
+        panel.fill_between(x, scatter, color="#8a94a0", alpha=0.16, linewidth=0, label="scatter of Gaussian fields")
+        curves = {"truth": model.mean_true} | {name: measured[name].mean_pred for name in probe.scalars.shown(measured)}
+        for name, curve in curves.items():
+            value, look = curve.values[places, 0], probe.equivariance.look(name, model)
+            panel.plot(x, np.abs(value), **look)
+            panel.plot(x[value < 0], -value[value < 0], "o", ms=4.5, mfc="white", mec=look["color"], zorder=look["zorder"])
+        lowest = np.abs(model.mean_true.values[places, 0]).min() / 30
+        panel.set(yscale="log", ylim=(max(lowest, float(scatter.min()) / 1e3), None))
+    figures.legend(panels[-1][0], loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    caption = (
+        f"Modulus of the bispectrum of {model.attrs['output']}, averaged over {model.sizes['simulation']} simulations; an open "
+        "circle marks a negative one. The grey area is what the average of as many Gaussian fields of the truth's power would "
+        f"scatter by{probe.equivariance.through_window(model)}."
+    )
+    return Panel("Bispectrum", [("", picture)], caption, _told(model, "mean_pred", "B"), ("mean_pred", "mean_true", "sides"))
+
+
+def _reduced_panel(measured: Measured) -> Panel:
+    model = measured["model"]
+    picture, panels = _panels(measured, "Q", model.reduced_true.attrs["units"])
+    for panel, places, x in panels:
+        panel.axhline(0.0, color="#8a94a0", lw=0.8)
+        panel.plot(x, model.reduced_true.values[places, 0], **figures.style("truth"))
+        _curves(panel, places, x, measured, "reduced_pred")
+        low, high = (model.reduced_true.values[places, 0] + edge for edge in model.reduced_error.values[places, 1:].T)
+        figures.band(panel, x, low, high, "model")
+    figures.legend(panels[-1][0], loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    caption = (
+        "Reduced bispectrum Q = B / (P1 P2 + P2 P3 + P3 P1) of averaged spectra; a Gaussian field's is zero. The shaded band is "
+        "the interval of the model's difference from this truth over simulations."
+    )
+    text = _told(model, "reduced_pred", "Q")
+    return Panel("Reduced bispectrum", [("", picture)], caption, text, ("reduced_pred", "reduced_true", "reduced_error"))
+
+
+def _ratio_panel(measured: Measured) -> Panel:
+    model = measured["model"]
+    picture, panels = _panels(measured, "B_pred / B_true", "")
+    for panel, places, x in panels:
+        panel.axhline(1.0, color="#8a94a0", lw=0.8)
+        _curves(panel, places, x, measured, "ratio")
+        low, high = model.ratio.values[places, 1:].T
+        figures.band(panel, x, low, high, "model")
+    figures.legend(panels[-1][0], loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    caption = (
+        "Ratio of averaged bispectra; left out where the truth's lies within two standard errors of zero and it would be noise. "
+        "The shaded band is the model's interval over simulations."
+    )
+    return Panel("Ratio to truth", [("", picture)], caption, _told(model, "ratio", "B_pred / B_true"), ("ratio",))
+
+
+def _told(model: Dataset, variable: str, label: str) -> str:
+    """The model's values at the first, the middle and the last triangle of each shape."""
+    parts = []
+    for shape in model.shape.values:
+        places = _places(model, str(shape))
+        chosen = places[sorted({0, len(places) // 2, len(places) - 1})] if len(places) else places
+        at = [f"{model[variable].values[p, 0]:.3g} at shells {':'.join(map(str, model.shells.values[p]))}" for p in chosen]
+        parts.append(f"{shape}: {label} = {', '.join(at) or 'none'}")
+    return "; ".join(parts)
