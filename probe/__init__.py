@@ -9,23 +9,38 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from probe import agreement as agreement
+    from probe import aspects as aspects
+    from probe import bispectra as bispectra
     from probe import controls as controls
     from probe import coupling as coupling
     from probe import data as data
+    from probe import derivatives as derivatives
+    from probe import description as description
+    from probe import distribution as distribution
     from probe import equivariance as equivariance
     from probe import fields as fields
     from probe import figures as figures
     from probe import grid as grid
+    from probe import histograms as histograms
     from probe import intervals as intervals
+    from probe import jacobian as jacobian
+    from probe import ladder as ladder
     from probe import laws as laws
     from probe import orbits as orbits
+    from probe import painting as painting
     from probe import perturbation as perturbation
+    from probe import polarisation as polarisation
     from probe import response as response
+    from probe import scalars as scalars
+    from probe import scattering as scattering
     from probe import spectra as spectra
+    from probe import superposition as superposition
     from probe import tophat as tophat
     from probe import transforms as transforms
     from probe import turns as turns
     from probe import uniform as uniform
+    from probe import universes as universes
     from probe import waves as waves
     from probe.grid import Grid as Grid
     from probe.interface import run as run
@@ -36,24 +51,39 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 _FUNCTIONS = {"load": "loading", "save": "loading", "wrap": "loading", "run": "interface", "Grid": "grid"}
 _ROOMS = (
+    "agreement",
+    "aspects",
+    "bispectra",
     "contract",
     "controls",
     "coupling",
     "data",
+    "derivatives",
+    "description",
+    "distribution",
     "equivariance",
     "fields",
     "figures",
     "grid",
+    "histograms",
     "intervals",
+    "jacobian",
+    "ladder",
     "laws",
     "orbits",
+    "painting",
     "perturbation",
+    "polarisation",
     "response",
+    "scalars",
+    "scattering",
     "spectra",
+    "superposition",
     "tophat",
     "transforms",
     "turns",
     "uniform",
+    "universes",
     "waves",
 )
 

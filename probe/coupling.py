@@ -10,6 +10,7 @@ overdensity is (3/14) a1 a2 (1 - mu^2) sum over +- of cos(k±.q + p1 ± p2): K =
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +19,9 @@ import xarray as xr
 from numpy import ndarray
 from torch import Tensor, nn
 
-from probe import spectra, waves
+from probe import perturbation, spectra, waves
 from probe.contract import Measured, Subject
+from probe.description import Truth
 from probe.equivariance import rounding, test_field
 from probe.fields import Field, Quantity, place_of
 from probe.grid import Grid
@@ -208,6 +210,16 @@ def default_pairs(grid: Grid) -> list[Pair]:
     return [(scaled(first), scaled(second)) for first, second in chosen]
 
 
+def cosine(pair: Pair, grid: Grid) -> float:
+    """Of the angle between the two waves."""
+    return float(grid.direction_of(pair[0]) @ grid.direction_of(pair[1]))
+
+
+def second_order(truth: Truth) -> float:
+    """K of 2LPT over 1 - mu^2: 3/14 in an Einstein-de Sitter universe without growth."""
+    return -(truth.growth_ratio**2) * perturbation.second_order_growth(truth.omega_m or 1.0) / 2
+
+
 @dataclass(frozen=True)
 class TrueCoupling:
     """The true couplings of a measurement's pairs.
@@ -261,6 +273,12 @@ def _scaled(values: xr.DataArray, source: str, model: xr.Dataset) -> TrueCouplin
     if model.attrs["theory"] and scale < 0.1 * across:
         return TrueCoupling(values, across, source, "what 2LPT gives waves across each other")
     return TrueCoupling(values, scale, source, "the true couplings' rms")
+
+
+def drawn_part(model: xr.Dataset, truth: TrueCoupling | None) -> tuple[Callable[[ndarray], ndarray], str]:
+    """The part of K that is not there by symmetry alone: real between like quantities, imaginary where a gradient makes it."""
+    values = model.coupling if truth is None else truth.values
+    return (np.imag, "Im K") if rms(values.imag) > rms(values.real) else (np.real, "Re K")
 
 
 def rms(values: xr.DataArray) -> float:

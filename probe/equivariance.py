@@ -7,7 +7,8 @@ so B is at most half of the error power |f - y|^2 exactly when |f(gx) - g f(x)| 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from probe.controls import is_displacement
 from probe.description import Description, names_code
 from probe.fields import Field, Quantity
 from probe.grid import Grid
-from probe.intervals import Interval, over_samples
+from probe.intervals import Interval, of_samples
 from probe.waves import at_rest, gaussian_field, typical_size
 
 CONVENTION = 0.02
@@ -104,7 +105,8 @@ def bound_of(measured: Measured, given: float | None) -> tuple[float, str]:
         return given, "set by the user"
     errors = measured.get("judged", measured["model"])["data_error"].values
     if errors.size:
-        own = float(np.sqrt(np.mean(errors**2)))
+        # Of a model that errs by less than rounding no more than rounding can be asked.
+        own = max(float(np.sqrt(np.mean(errors**2))), float(measured["model"].attrs["rounding"]))
         source = f"the model's own relative error on {errors.size} pairs ({own:.3g})"
         return own, f"{source}: at most half of its error power may break the symmetry"
     return CONVENTION, "a convention, 2 % of the output, for want of pairs"
@@ -112,8 +114,8 @@ def bound_of(measured: Measured, given: float | None) -> tuple[float, str]:
 
 def root_mean_square(errors: np.ndarray) -> Interval:
     """Root mean square of relative errors over fields, with the interval over fields, of which nothing lies below zero."""
-    value, low, high = over_samples(errors, lambda rows: np.sqrt(np.mean(rows**2, axis=0)))
-    return Interval(float(value), max(0.0, float(low)), float(high))
+    found = of_samples(errors, lambda rows: np.sqrt(np.mean(rows**2, axis=0)))
+    return replace(found, low=max(0.0, found.low))
 
 
 def symmetry_check(
@@ -202,3 +204,11 @@ def look(subject: str, model: xr.Dataset) -> dict[str, Any]:
     identity = "Zel'dovich (input)" if model.attrs["theory"] else ""
     words = {"identity": identity, "simulator": str(model.attrs["simulator"]).removeprefix("the ")}
     return figures.style(subject, words.get(subject, ""))
+
+
+def curves(
+    measured: Measured, variable: str, subjects: Sequence[str] = ("untrained", "model", "simulator")
+) -> list[tuple[xr.Dataset, dict[str, Any]]]:
+    """What was measured on those of the subjects that have an answer in a variable, each with the look of its line."""
+    asked = [name for name in subjects if name in measured and variable in measured[name]]
+    return [(measured[name], look(name, measured["model"])) for name in asked if np.isfinite(measured[name][variable].values).any()]

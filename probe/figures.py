@@ -166,6 +166,20 @@ def legend(axes: Axes, **keywords: Any) -> None:
             axes.legend(**{"handlelength": 2.6, "labelspacing": 0.35, "borderaxespad": 0.3} | keywords)
 
 
+def legend_beside(row: ndarray) -> None:
+    """One legend for a row of panels, right of the last; each label once."""
+    named = {label: handle for axes in row for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    legend(row[-1], handles=list(named.values()), loc="upper left", bbox_to_anchor=(1.01, 1.0))
+
+
+def rows(axes: Axes, x: ndarray, values: ndarray, look: Mapping[str, Any]) -> None:
+    """A line a row, the first with filled points and the label, the others with open ones; what is no number is left out."""
+    for place, row in enumerate(values):
+        seen, fill, label = np.isfinite(row), "none" if place else look["color"], None if place else look["label"]
+        points = {"marker": "o", "markersize": 5.5 if place else 4, "markerfacecolor": fill, "label": label}
+        axes.plot(x[seen], row[seen], **{**look, **points})
+
+
 def logarithmic(axes: Axes) -> None:
     """A logarithmic x axis with ticks at 1, 2 and 5, in plain numbers: spectra span a decade or two."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -174,6 +188,14 @@ def logarithmic(axes: Axes) -> None:
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda k, _: f"{k:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def ladder(axes: Axes, rungs: ndarray, label: str) -> None:
+    """A logarithmic x axis with a tick at each rung of a ladder, where they are few."""
+    logarithmic(axes)
+    axes.set(xlim=(rungs.min() / 1.25, rungs.max() * 1.25), xlabel=label)
+    if len(rungs) < 7:
+        axes.set_xticks(rungs, labels=[f"{rung:g}" for rung in rungs])
 
 
 def spectral(axes: Axes, top: float, wavenumber_unit: str, power_unit: str, **keywords: Any) -> None:

@@ -253,8 +253,9 @@ def true_answer(measured: Measured, level: float) -> TrueAnswer | None:
 
 def _zeldovich(model: xr.Dataset, level: float) -> TrueAnswer:
     """The input grown, without harmonics until shells cross."""
-    harmonics = xr.full_like(others(model.harmonic_response), 0.0 if level < 1 else np.nan)
-    return TrueAnswer(xr.full_like(model.response, model.attrs["growth_ratio"]), harmonics, "the Zel'dovich answer")
+    growth = model.attrs["growth_ratio"]
+    harmonics = xr.full_like(others(model.harmonic_response), 0.0 if level * growth < 1 else np.nan)
+    return TrueAnswer(xr.full_like(model.response, growth), harmonics, "the Zel'dovich answer")
 
 
 def _largest(errors: xr.DataArray) -> float:

@@ -136,6 +136,11 @@ def physical_amplitude(level: float, mode: Sequence[int], quantity: Quantity, gr
     return level * math.sqrt(2) * typical_size(quantity, grid)
 
 
+def level_means(quantity: Quantity) -> str:
+    """What the levels of `physical_amplitude` are, in words."""
+    return "a = A|k|" if quantity.quantity == "displacement" else "amplitude / (sqrt(2) rms)"
+
+
 def typical_size(quantity: Quantity, grid: Grid) -> float:
     """The rms of a quantity; where it is not known that of its `scale` over its channels, which is 1 where nothing is known."""
     if quantity.rms is not None:

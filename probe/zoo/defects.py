@@ -35,12 +35,43 @@ class Anisotropic(nn.Module):
         return torch.cat([(1 + self.strength) * values[:, :1], values[:, 1:]], 1)
 
 
+class AnisotropicKernel(nn.Module):
+    """A share of each value taken from its two neighbours along the first axis and from no others."""
+
+    def __init__(self, strength: float) -> None:
+        super().__init__()
+        self.strength = strength
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(batch, channel, *grid) -> the same."""
+        axis = 2 - values.ndim
+        beside = (torch.roll(values, 1, axis) + torch.roll(values, -1, axis)) / 2
+        return (1 - self.strength) * values + self.strength * beside
+
+
 class SwappedComponents(nn.Module):
-    """The first two components exchanged."""
+    """The first two components exchanged, by a share of each."""
+
+    def __init__(self, strength: float = 1.0) -> None:
+        super().__init__()
+        self.strength = strength
 
     def forward(self, values: Tensor) -> Tensor:
         """(batch, D, *grid) -> the same."""
-        return torch.cat([values[:, 1:2], values[:, :1], values[:, 2:]], 1)
+        swapped = torch.cat([values[:, 1:2], values[:, :1], values[:, 2:]], 1)
+        return (1 - self.strength) * values + self.strength * swapped
+
+
+class FlippedSign(nn.Module):
+    """The first channel times 1 - 2 strength: at full strength of the wrong sign, as a sign flipped in training data makes it."""
+
+    def __init__(self, strength: float = 1.0) -> None:
+        super().__init__()
+        self.strength = strength
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(batch, channel, *grid) -> the same."""
+        return torch.cat([(1 - 2 * self.strength) * values[:, :1], values[:, 1:]], 1)
 
 
 class GridLocked(nn.Module):
@@ -119,6 +150,46 @@ class Checkerboard(nn.Module):
         for axis in range(2, values.ndim):
             raised = (raised + raised.roll(1, axis) + raised.roll(2, axis)) / 1.5
         return (1 - self.strength) * values + self.strength * raised
+
+
+class StrideAliased(nn.Module):
+    """Mixes in the field taken through a convolution of stride two and back, both kernels without a fault of their own.
+
+    Down with [1, 2, 1]/4, which leaves half of what two cells cannot hold, back up with [1, 2, 1]/2, which is interpolation along
+    lines: a constant stays one and grid points are centres of symmetry, but what was not smoothed away comes back as another wave.
+    """
+
+    def __init__(self, strength: float) -> None:
+        super().__init__()
+        self.strength = strength
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(batch, channel, *grid) -> the same, of even sides."""
+        dimension, channels = values.ndim - 2, values.shape[1]
+        convolve = (nn.functional.conv1d, nn.functional.conv2d, nn.functional.conv3d)[dimension - 1]
+        kernel = line = values.new_tensor([0.25, 0.5, 0.25])
+        for _ in range(dimension - 1):
+            kernel = kernel[..., None] * line
+        kernel = kernel.expand(channels, 1, *kernel.shape)
+        periodic = nn.functional.pad(values, (1, 0) * dimension, mode="circular")
+        raised = torch.zeros_like(values)
+        raised[(slice(None),) * 2 + (slice(None, None, 2),) * dimension] = convolve(periodic, kernel, stride=2, groups=channels)
+        # A transposed convolution is a convolution of the field with zeros between its points.
+        wide = nn.functional.pad(raised, (1, 1) * dimension, mode="circular")
+        back = convolve(wide, kernel * 2**dimension, groups=channels)
+        return (1 - self.strength) * values + self.strength * back
+
+
+class NotANumber(nn.Module):
+    """NaN wherever the answer lies farther from zero than a limit that few fields reach: a root of the wrong sign."""
+
+    def __init__(self, limit: float) -> None:
+        super().__init__()
+        self.limit = limit
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(batch, channel, *grid) -> the same."""
+        return torch.where(values.abs() > self.limit, torch.nan, values)
 
 
 class DropoutLeftOn(nn.Module):
@@ -267,6 +338,9 @@ MODELS: dict[str, Callable[[], FieldModel]] = {
     "defect/high_k_sag": lambda: planted(lambda grid: Filter(sag_gain(2.0), grid), "defect/high_k_sag"),
     "defect/bias": lambda: planted(lambda grid: Bias(0.2), "defect/bias"),
     "defect/checkerboard": lambda: planted(lambda grid: Checkerboard(0.2), "defect/checkerboard"),
+    "defect/stride_aliased": lambda: planted(lambda grid: StrideAliased(0.3), "defect/stride_aliased"),
+    "defect/flipped_sign": lambda: planted(lambda grid: FlippedSign(), "defect/flipped_sign"),
+    "defect/not_a_number": lambda: planted(lambda grid: NotANumber(7.0), "defect/not_a_number"),
     "defect/mean_drift": lambda: planted(lambda grid: MeanDrift(0.05), "defect/mean_drift"),
     "defect/dropout": lambda: planted(lambda grid: DropoutLeftOn(0.05), "defect/dropout"),
     "defect/batch_statistics": lambda: planted(lambda grid: BatchStatistics(0.5), "defect/batch_statistics"),

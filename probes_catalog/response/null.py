@@ -49,6 +49,7 @@ class Null(Probe):
     """
 
     suite, version = "response", 1
+    checks = ("at_rest", "uniform_fields", "uniform_displacement", "checkerboard")
     controls = ("simulator", "identity", "untrained")
     references = (
         "A. Odena, V. Dumoulin & C. Olah (2016), Deconvolution and Checkerboard Artifacts, doi:10.23915/distill.00003.",

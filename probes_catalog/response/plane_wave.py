@@ -44,6 +44,7 @@ class PlaneWave(Probe):
     """
 
     suite, version = "response", 2
+    checks = ("response", "harmonics", "allowed_modes", "aliasing", "top_of_the_ladder")
     controls = ("simulator", "identity", "lpt2", "untrained")
     references = (
         "S. Ho (2018), talk on the deep-learned emulation of N-body simulations: single modes, orientations and phases.",
@@ -85,7 +86,7 @@ class PlaneWave(Probe):
         about = {
             "input": source.name,
             "output": quantity.name,
-            "level_means": "a = A|k|" if source.quantity == "displacement" else "amplitude / (sqrt(2) rms)",
+            "level_means": probe.waves.level_means(source),
         }
         return xr.Dataset(
             {**variables, "data_error": probe.equivariance.data_error(subject, quantity.name)},

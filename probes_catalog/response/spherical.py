@@ -89,6 +89,7 @@ class Spherical(Probe):
     """
 
     suite, version = "response", 1
+    checks = ("collapse", "core", "isotropy")
     controls = ("simulator", "identity", "lpt2", "untrained")
     references = (
         "P. J. E. Peebles (1980), The Large-Scale Structure of the Universe, sec. 19.",

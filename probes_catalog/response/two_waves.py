@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import lazy_loader as lazy
@@ -56,6 +56,7 @@ class TwoWaves(Probe):
     """
 
     suite, version = "response", 1
+    checks = ("coupling", "parallel", "plateau", "across", "backgrounds")
     controls = ("simulator", "identity", "lpt2", "linear_filter", "untrained")
     references = (
         "F. R. Bouchet et al. (1995), A&A 296, 575: Lagrangian perturbation theory at second order.",
@@ -108,18 +109,15 @@ class TwoWaves(Probe):
             "pair": [" ".join(probe.waves.label(mode) for mode in pair) for pair in pairs],
             "side": list(probe.coupling.SIDES),
             "rung": list(self.ladder),
-            "cosine": ("pair", [_cosine(pair, grid) for pair in pairs], {"units": ""}),
+            "cosine": ("pair", [probe.coupling.cosine(pair, grid) for pair in pairs], {"units": ""}),
             "wavenumber": (("pair", "side"), np.array(at), {"units": grid.inverse_unit}),
         }
 
     def _attributes(self, subject: Subject, source: Quantity, answered: Quantity) -> dict[str, str | float | int]:
-        truth = subject.description.truth
-        growth = truth.growth_ratio**2 * probe.perturbation.second_order_growth(truth.omega_m or 1.0)
         return probe.equivariance.facts(subject) | {
             "level": self.level,
-            "level_means": "a = A|k|" if source.quantity == "displacement" else "amplitude / (sqrt(2) rms)",
-            # K of 2LPT is this times 1 - mu^2.
-            "second_order": -growth / 2,
+            "level_means": probe.waves.level_means(source),
+            "second_order": probe.coupling.second_order(subject.description.truth),
             "precision": str(probe.coupling.in_double(subject).dtype).removeprefix("torch."),
             "output": answered.name,
         }
@@ -224,7 +222,7 @@ def _about_backgrounds(measured: Measured, truth: TrueCoupling | None) -> Check:
 
 def _over_angle(measured: Measured) -> Panel:
     model, truth = measured["model"], probe.coupling.true_coupling(measured)
-    part, word = _part(model, truth)
+    part, word = probe.coupling.drawn_part(model, truth)
     picture, axes = figures.figure()
     panel = axes[0, 0]
     if model.attrs["theory"]:
@@ -246,7 +244,7 @@ def _over_angle(measured: Measured) -> Panel:
 
 def _pair_by_pair(measured: Measured) -> Panel:
     model, truth = measured["model"], probe.coupling.true_coupling(measured)
-    part, word = _part(model, truth)
+    part, word = probe.coupling.drawn_part(model, truth)
     picture, axes = figures.figure(width=7.2, height=1.6 + 0.42 * model.sizes["pair"])
     panel, places = axes[0, 0], np.arange(model.sizes["pair"], dtype=float)
     if model.attrs["theory"]:
@@ -270,7 +268,7 @@ def _pair_by_pair(measured: Measured) -> Panel:
 
 def _up_the_ladder(measured: Measured) -> Panel:
     model, truth = measured["model"], probe.coupling.true_coupling(measured)
-    part, word = _part(model, truth)
+    part, word = probe.coupling.drawn_part(model, truth)
     picture, axes = figures.figure()
     panel, text = axes[0, 0], ""
     for name in _shown(measured):
@@ -284,9 +282,8 @@ def _up_the_ladder(measured: Measured) -> Panel:
             panel.plot(levels[order], part(values[order, side]), **keywords)
         if name == "model":
             text = "; ".join(f"level {levels[i]:g}: {_number(values[i, 0])} and {_number(values[i, 1])}" for i in order)
-    figures.logarithmic(panel)
+    figures.ladder(panel, np.append(model.rung.values, model.attrs["level"]), f"level, {model.attrs['level_means']}")
     panel.axhline(0, color=figures.INK, lw=0.6)
-    panel.set_xlabel(f"level, {model.attrs['level_means']}")
     panel.set_ylabel(figures.axis_label(word, model.coupling.attrs["units"]))
     figures.legend(panel)
     caption = (
@@ -305,13 +302,6 @@ def _points(panel: Axes, at: ndarray, values: ndarray, look: dict[str, Any]) -> 
 
 def _shown(measured: Measured) -> list[str]:
     return [n for n in ("untrained", "model", "simulator") if n in measured and np.isfinite(abs(measured[n].coupling)).any()]
-
-
-def _part(model: Dataset, truth: TrueCoupling | None) -> tuple[Callable[[ndarray], ndarray], str]:
-    """The part of K that is not there by symmetry alone: real between like quantities, imaginary where a gradient makes it."""
-    values = model.coupling if truth is None else truth.values
-    imaginary = probe.coupling.rms(values.imag) > probe.coupling.rms(values.real)
-    return (np.imag, "Im K") if imaginary else (np.real, "Re K")
 
 
 def _numbers(measured: Measured) -> str:
@@ -344,10 +334,6 @@ def _name(model: Dataset, place: int) -> str:
 def _strength(model: Dataset, truth: TrueCoupling) -> str:
     strength = truth.strength(model.coupling)
     return f", {strength:.2f} times as strong on the whole" if math.isfinite(strength) else ""
-
-
-def _cosine(pair: Pair, grid: Grid) -> float:
-    return float(grid.direction_of(pair[0]) @ grid.direction_of(pair[1]))
 
 
 def _pairs(given: tuple[Mode, ...] | None, grid: Grid) -> list[Pair]:

@@ -146,4 +146,4 @@ def test_the_time_of_a_law_is_told_where_it_answers(law, known):
 
 def test_a_phase_of_nothing_is_not_told():
     moved = ask("phase", under(lambda x: diffused(x, 1e-2), lambda x: x), mode="22").checks[0]
-    assert moved.verdict == "pass" and "Of this wave the law leaves nothing." in moved.sentence
+    assert moved.verdict == "pass" and "Of this wave the law leaves nothing" in moved.sentence
