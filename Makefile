@@ -21,7 +21,7 @@ demo: .venv/demo
 	$(BIN)/probe run rotation phase plane_wave transfer --model zoo:lpt2nbody --out reports/demo --overwrite || test $$? -eq 1
 
 test: .venv/test
-	$(BIN)/python -m pytest -m "not slow" --cov=probe --cov=probes_catalog --cov-report=term
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses auto --cov=probe --cov=probes_catalog --cov-report=term
 
 test-slow: .venv/test
 	$(BIN)/python -m pytest -m slow

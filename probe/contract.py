@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Generator
 
     from probe.data import Pairs
-    from probe.description import Description
+    from probe.description import Cosmology, Description
     from probe.grid import Grid
     from probe.model import FieldModel
 
@@ -75,6 +75,13 @@ class Subject(Protocol):
 
     def shared(self, key: str, function: Callable[[], Value]) -> Value:
         """`function()`, computed once a run for all probes; the key is a recipe."""
+
+    def elsewhere(self, cosmology: Cosmology) -> Subject | None:
+        """The same model or control in another cosmology: asked under its parameters, a control made anew there.
+
+        Its pairs are those made there; without such the inputs at home with the cosmology's power, answered by the law or by 2LPT
+        (`pairs.truth` says which); None without a truth. None for a control that cannot be made there.
+        """
 
 
 @dataclass(frozen=True)
@@ -168,6 +175,9 @@ class Probe:
         The folder it belongs to.
     version : int
         Raised when the measurement changes its meaning; a stored result of another version is measured again.
+    checks : tuple of str
+        The names of all checks that it can give, the headline first, so that they are known before anything is measured. A
+        probe that cannot know them declares none.
     controls : tuple of str
         The controls it is measured on beside the model, where they apply.
     references : tuple of str
@@ -176,6 +186,7 @@ class Probe:
 
     suite: ClassVar[str] = ""
     version: ClassVar[int] = 1
+    checks: ClassVar[tuple[str, ...]] = ()
     controls: ClassVar[tuple[str, ...]] = ("simulator", "identity", "lpt2", "linear_filter", "untrained")
     references: ClassVar[tuple[str, ...]] = ()
 

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from probe import baseline as baselines
 from probe import controls as controls_room
 from probe import registry, report, store
-from probe.contract import Effort, Probe, Result, nearest
+from probe.contract import Effort, Probe, Result
 from probe.errors import InputError
 from probe.model import FieldModel
+from probe.registry import Settings
+from probe.registry import configure as configure
 from probe.runner import Plan, Progress, Silent, execute, judge, make_pairs
 from probe.runner import document as documents
 
-Settings = Mapping[str, Mapping[str, Any]]
 _LONGEST_NAME = 60  # characters of a folder, in up to four bytes each: file systems take 255
 
 
@@ -47,7 +49,7 @@ class Run(Mapping[str, Result]):
         return len(self.results)
 
     def exit_status(self, strict: bool = False) -> int:
-        """2 if a probe ended in an error or nothing gave a verdict, 1 if a check failed, else 0."""
+        """2 if a probe ended in an error or nothing gave a verdict, 1 if a check failed or fell behind the baseline, else 0."""
         return documents.exit_status(self.document, strict)
 
     def _repr_html_(self) -> str:
@@ -55,7 +57,7 @@ class Run(Mapping[str, Result]):
 
 
 def run(
-    probes: str | Sequence[str],
+    probes: str | Sequence[str | type[Probe]],
     model: FieldModel,
     *,
     data: str | Path | None = None,
@@ -68,13 +70,16 @@ def run(
     overwrite: bool = False,
     command: str = "",
     progress: Progress | None = None,
+    baseline: str | Path | None = None,
+    update_baseline: bool = False,
+    tolerance: float = baselines.TOLERANCE,
 ) -> Run:
     """Ask a model some probes.
 
     Parameters
     ----------
-    probes : str or sequence of str
-        Names of probes or suites, "all", or paths to files.
+    probes : str or sequence of str or class
+        Names of probes or suites, "all", paths to files, or probes themselves.
     model : FieldModel
         From `probe.load` or `probe.wrap`.
     data : path, optional
@@ -83,46 +88,47 @@ def run(
         Where to store the run and its report; nothing is stored without it.
     settings : mapping of probe to mapping of parameter to value, optional
     controls : "all", "none" or sequence of str
+    baseline : path, optional
+        The record of an earlier run that this one may not fall behind; written where there is none.
+    update_baseline : bool
+        Record this run there in place of the earlier one.
+    tolerance : float
+        Relative worsening against the baseline that is let pass where nothing was sampled.
 
     Raises
     ------
     InputError
         If the run could not start.
     """
+    record = None if baseline is None else Path(baseline)
+    if record is not None:
+        baselines.ready(record)  # refused before any work
     words = [probes] if isinstance(probes, str) else list(probes)
     asked = configure(registry.find(words), settings or {})
-    wanted = {"all": controls_room.ORDER, "none": ()}.get(controls, controls) if isinstance(controls, str) else controls
-    wanted = [wanted] if isinstance(wanted, str) else list(wanted)
     folder = None if out is None else Path(out)
-    pairs = make_pairs(model, data)
-    plan = Plan(asked, model, pairs, effort, seed, wanted, folder, command or _spelled(words, model), progress or Silent())
+    told, wanted = command or _spelled(words, model), wanted_controls(controls)
+    plan = Plan(asked, model, make_pairs(model, data), effort, seed, wanted, folder, told, progress or Silent())
     results, document = execute(plan, resume, overwrite)
+    if record is not None:
+        document["baseline"] = baselines.hold(document, record, update_baseline, tolerance)
+        if folder is not None:
+            store.write_document(folder, document)
     if folder is not None:
         report.write(document, list(results.values()), folder / "report.html")
     return Run(results, document, folder)
+
+
+def wanted_controls(given: str | Sequence[str]) -> Sequence[str]:
+    """The controls that "all", "none", a name or names stand for."""
+    if isinstance(given, str):
+        return {"all": controls_room.ORDER, "none": ()}.get(given, (given,))
+    return list(given)
 
 
 def default_folder(model: FieldModel) -> Path:
     """reports/<model>-<first 8 of its sha256>."""
     name = re.sub(r"[^\w.+-]+", "-", model.name.removeprefix("zoo:"))[:_LONGEST_NAME]
     return Path("reports") / f"{name}-{model.sha256[:8] or 'live'}"
-
-
-def configure(probes: Sequence[type[Probe]], settings: Settings) -> list[Probe]:
-    """The probes with their settings.
-
-    Raises
-    ------
-    InputError
-        If a setting is for a probe that is not asked, or a probe has no such parameter.
-    """
-    names = [probe.name() for probe in probes]
-    for name in settings:
-        if name not in names:
-            raise InputError(
-                f"a setting names the probe {name!r}{nearest(name, names)}, which is not asked; asked are {', '.join(names)}"
-            )
-    return [probe(**settings.get(probe.name(), {})) for probe in probes]
 
 
 def reopen(folder: Path, settings: Settings | None = None) -> Run:
@@ -178,5 +184,6 @@ def _reopened(folder: Path, probe_class: type[Probe], entry: Mapping[str, Any], 
     return result
 
 
-def _spelled(words: Sequence[str], model: FieldModel) -> str:
-    return f"probe.run({list(words)!r}, model)  # {model.name}"
+def _spelled(words: Sequence[str | type[Probe]], model: FieldModel) -> str:
+    named = [word if isinstance(word, str) else word.name() for word in words]
+    return f"probe.run({named!r}, model)  # {model.name}"

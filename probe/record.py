@@ -1,18 +1,41 @@
-"""What run.json must be for a report to be made of it: of the right types throughout, since anyone may have edited it."""
+"""What run.json and a baseline must be to be read: of the published form throughout, since anyone may have edited them.
+
+The forms are JSON Schemas (draft 2020-12) that ship with the package, `probe/schema/*.json`: what is published is what is enforced.
+"""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from probe.errors import InputError
-from probe.intervals import PRECEDENCE
+from probe.parameters import nearest
 
-# Refuses a value by raising ValueError; told where in the file it stands.
-Rule = Callable[[Any, str], None]
-_DEEPEST = 20
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+    from jsonschema.protocols import Validator
+
+_DEEPEST = 24
+_TYPES = {
+    "string": "a text",
+    "number": "a finite number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a table",
+    "null": "null",
+}
+
+
+def schema(name: str) -> dict[str, Any]:
+    """A published form: "run" or "baseline"."""
+    found: dict[str, Any] = json.loads(files("probe").joinpath("schema", f"{name}.json").read_text(encoding="utf-8"))
+    return found
 
 
 def check_record(document: Mapping[str, Any], path: Path) -> None:
@@ -23,154 +46,86 @@ def check_record(document: Mapping[str, Any], path: Path) -> None:
     InputError
         Naming the first place that is wrong.
     """
-    try:
-        RUN(document, "")
-    except ValueError as fault:
-        raise InputError(f"{path} is damaged: {fault}; run the probes again with --resume") from None
+    if told := fault(document, "run"):
+        raise InputError(f"{path} is damaged: {told}; run the probes again with --resume")
 
 
-def _text(value: Any, where: str) -> None:
-    if not isinstance(value, str):
-        raise _wrong(value, where, "a text")
+def fault(document: Any, form: str) -> str:
+    """What is wrong with a document of a form, and where; empty where nothing is."""
+    if _too_deep(document):
+        return "it is nested deeper than any that was written"
+    found = next(_validator(form).iter_errors(document), None)
+    return _told(found) if found else ""
 
 
-def _flag(value: Any, where: str) -> None:
-    if not isinstance(value, bool):
-        raise _wrong(value, where, "true or false")
+def upgraded(document: dict[str, Any]) -> dict[str, Any]:
+    """A run of version 1 as one of version 2: nothing was kept by which it could be paired."""
+    for probe in _tables(document.get("probes")):
+        probe.setdefault("recipe", {"question": "", "inputs": ""})
+        for check in _tables(probe.get("checks")):
+            check.setdefault("samples", [])
+    return document | {"schema": 2}
 
 
-def _number(value: Any, where: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise _wrong(value, where, "a finite number")
+@cache
+def _validator(form: str) -> Validator:
+    from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
+
+    # JSON has no infinity, but Python reads one out of 1e999; and what is counted is no 1.0.
+    types = Draft202012Validator.TYPE_CHECKER.redefine("number", _is_finite).redefine("integer", _is_whole)
+    made: Validator = extend(Draft202012Validator, type_checker=types)(schema(form))
+    return made
 
 
-def _count(value: Any, where: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise _wrong(value, where, "a whole number")
+def _is_finite(_: object, value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _verdict(value: Any, where: str) -> None:
-    if value not in PRECEDENCE:
-        raise _wrong(value, where, f"one of {', '.join(PRECEDENCE)}")
+def _is_whole(_: object, value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _plain(value: Any, where: str, deep: int = 0) -> None:
-    """Anything, but not nested without end."""
-    if deep > _DEEPEST:
-        raise ValueError(f"{where} is nested deeper than any run writes")
-    for item in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
-        _plain(item, where, deep + 1)
+def _tables(value: Any) -> Iterable[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _or_null(rule: Rule) -> Rule:
-    return lambda value, where: None if value is None else rule(value, where)
+def _too_deep(document: Any) -> bool:
+    level = [document]
+    for _ in range(_DEEPEST):
+        level = [item for value in level for item in _inside(value)]
+        if not level:
+            return False
+    return True
 
 
-def _list(rule: Rule, length: int | None = None) -> Rule:
-    def check(value: Any, where: str) -> None:
-        if not isinstance(value, list) or length not in (None, len(value)):
-            raise _wrong(value, where, "a list" if length is None else f"one of {length}")
-        for index, item in enumerate(value):
-            rule(item, f"{where}[{index}]")
-
-    return check
+def _inside(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
 
 
-def _either(first: Rule, second: Rule) -> Rule:
-    return lambda value, where: (second if isinstance(value, list) else first)(value, where)
+def _told(found: ValidationError) -> str:
+    """A fault in a sentence: where, what was found, what was expected."""
+    where = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in found.absolute_path).lstrip(".") or "it"
+    value, asked = found.instance, found.validator_value
+    if found.validator == "required":
+        return f"{where} has no {next(key for key in asked if key not in value)!r}"
+    if found.validator == "additionalProperties":
+        known = found.schema["properties"]
+        unknown = next(key for key in value if key not in known)
+        return f"{where} has an unknown key {unknown!r}{nearest(unknown, known)}"
+    shown = "a table" if isinstance(value, Mapping) else f"a list of {len(value)}" if isinstance(value, list) else repr(value)
+    return f"{where} is {shown}; expected {_expected(str(found.validator), asked)}"
 
 
-def _each(rule: Rule) -> Rule:
-    """A table whose keys are free."""
-
-    def check(value: Any, where: str) -> None:
-        if not isinstance(value, Mapping):
-            raise _wrong(value, where, "a table")
-        for key, item in value.items():
-            rule(item, f"{where}.{key}")
-
-    return check
-
-
-def _table(needed: Mapping[str, Rule], optional: Mapping[str, Rule]) -> Rule:
-    """A table of known keys; those that are not known may hold anything."""
-
-    def check(value: Any, where: str) -> None:
-        _each(_plain)(value, where)
-        for key in needed:
-            if key not in value:
-                raise ValueError(f"{where or 'it'} has no {key!r}")
-        for key, rule in {**needed, **optional}.items():
-            if key in value:
-                rule(value[key], f"{where}.{key}".lstrip("."))
-
-    return check
-
-
-def _wrong(value: Any, where: str, expected: str) -> ValueError:
-    shown = "a table" if isinstance(value, Mapping) else "a list" if isinstance(value, list) else repr(value)
-    return ValueError(f"{where or 'it'} is {shown}; expected {expected}")
-
-
-CHECK = _table(
-    {"name": _text, "verdict": _verdict, "sentence": _text},
-    {
-        "value": _or_null(_number),
-        "low": _or_null(_number),
-        "high": _or_null(_number),
-        "bounds": _or_null(_list(_or_null(_number), 2)),
-        "unit": _text,
-        "bound_from": _text,
-        "covers": _text,
-        "rests_on": _list(_text),
-        "controls": _each(_verdict),
-    },
-)
-PROBE = _table(
-    {
-        "name": _text,
-        "verdict": _verdict,
-        "parameters": _each(_plain),
-        "seconds": _or_null(_number),
-        "passes": _count,
-        "reason": _text,
-        "checks": _list(CHECK),
-    },
-    {"suite": _text, "version": _count, "question": _text, "headline": _text},
-)
-QUANTITY = _each(_plain)
-DESCRIPTION = _table(
-    {},
-    {
-        "grid": _table({}, {"shape": _list(_number), "box": _either(_number, _list(_number)), "unit": _text, "boundary": _text}),
-        "input": _list(QUANTITY),
-        "output": _list(QUANTITY),
-        "truth": _table({}, {"law": _text}),
-    },
-)
-MODEL = _table(
-    {},
-    {"name": _text, "path": _text, "sha256": _text, "class": _text, "parameters": _count, "loaded": _each(_plain)},
-)
-RUN = _table(
-    {"probes": _list(PROBE)},
-    {
-        "complete": _flag,
-        "model": MODEL,
-        "description": DESCRIPTION,
-        "description_file": _text,
-        "guessed": _list(_text),
-        "assumed": _list(_text),
-        "notes": _list(_text),
-        "device": _text,
-        "dtype": _text,
-        "versions": _each(_text),
-        "seed": _count,
-        "effort": _text,
-        "command": _text,
-        "started": _text,
-        "seconds": _or_null(_number),
-        "controls": _each(_text),
-        "not_controls": _each(_text),
-    },
-)
+def _expected(keyword: str, asked: Any) -> str:
+    if keyword == "type":
+        return " or ".join(_TYPES[name] for name in ([asked] if isinstance(asked, str) else asked))
+    words = {
+        "enum": lambda: f"one of {', '.join(repr(word) for word in asked)}",
+        "const": lambda: repr(asked),
+        "minItems": lambda: f"a list of {asked}",
+        "maxItems": lambda: f"a list of {asked}",
+        "minLength": lambda: "a text that is not empty",
+        "pattern": lambda: f"a text like {asked}",
+    }
+    return words[keyword]()

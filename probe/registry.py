@@ -5,14 +5,17 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from probe.contract import Probe, nearest
 from probe.errors import InputError
+
+Settings = Mapping[str, Mapping[str, Any]]
 
 
 @cache
@@ -23,8 +26,8 @@ def catalogue() -> dict[str, type[Probe]]:
     return {probe.name(): probe for probe in sorted(found, key=lambda p: (p.suite, p.name()))}
 
 
-def find(words: Sequence[str]) -> list[type[Probe]]:
-    """The probes that names, suites, `all` and paths to files stand for, each once, in the order given.
+def find(words: Sequence[str | type[Probe]]) -> list[type[Probe]]:
+    """The probes that names, suites, `all`, paths to files and classes stand for, each once, in the order given.
 
     Raises
     ------
@@ -38,7 +41,26 @@ def find(words: Sequence[str]) -> list[type[Probe]]:
     return list(found.values())
 
 
-def _of(word: str) -> list[type[Probe]]:
+def configure(probes: Sequence[type[Probe]], settings: Settings) -> list[Probe]:
+    """The probes with their settings.
+
+    Raises
+    ------
+    InputError
+        If a setting is for a probe that is not asked, or a probe has no such parameter.
+    """
+    names = [probe.name() for probe in probes]
+    for name in settings:
+        if name not in names:
+            raise InputError(
+                f"a setting names the probe {name!r}{nearest(name, names)}, which is not asked; asked are {', '.join(names)}"
+            )
+    return [probe(**settings.get(probe.name(), {})) for probe in probes]
+
+
+def _of(word: str | type[Probe]) -> list[type[Probe]]:
+    if not isinstance(word, str):
+        return [word]
     known = catalogue()
     if word in known:
         return [known[word]]

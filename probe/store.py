@@ -16,9 +16,9 @@ import numpy as np
 import xarray as xr
 
 from probe.errors import InputError
-from probe.record import check_record
+from probe.record import check_record, upgraded
 
-SCHEMA = 1
+SCHEMA = 2
 _DIGITS = 300
 
 
@@ -97,8 +97,10 @@ def read_document(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder} holds no run.json; give the folder that `probe run` wrote") from None
     except (OSError, ValueError, RecursionError) as fault:
         raise InputError(f"{path} cannot be read ({_reason(fault)}); run the probes again with --resume") from None
+    if isinstance(document, dict) and document.get("schema") == 1:
+        document = upgraded(document)
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise InputError(f"{path} is not a run of schema {SCHEMA}; it was written by another version")
+        raise InputError(f"{path} is not a run of schema {SCHEMA} or 1; it was written by another version of fieldprobe")
     check_record(document, path)
     return document
 

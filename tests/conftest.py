@@ -1,6 +1,10 @@
-"""One thread: on small grids threads only wait for one another. And a folder with a small network in it."""
+"""One thread: on small grids threads only wait for one another. Every run.json that a test writes is held to the published form.
+
+And a folder with a small network in it.
+"""
 
 import itertools
+import json
 import os
 import sys
 
@@ -8,6 +12,23 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def published_form():
+    """Whatever any test stores is of the form that is published."""
+    from probe import record, store
+
+    write = store.write_document
+
+    def checked(folder, document):
+        write(folder, document)
+        told = record.fault(json.loads((folder / "run.json").read_text(encoding="utf-8")), "run")
+        assert not told, told
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "write_document", checked)
+        yield
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def test_a_run_is_stored_whole_and_read_back_to_the_last_bit(tmp_path):
     done = run(["phase", "plane_wave"], model(), out=tmp_path / "r")
     document = json.loads((tmp_path / "r" / "run.json").read_text())
     assert document["complete"] and [p["name"] for p in document["probes"]] == ["phase", "plane_wave"]
-    assert document["schema"] == 1 and document["seed"] == 0 and document["probes"][0]["passes"] > 0
+    assert document["schema"] == 2 and document["seed"] == 0 and document["probes"][0]["passes"] > 0
     for name, result in done.items():
         for subject, data in store.read_measured(tmp_path / "r", name).items():
             xr.testing.assert_identical(data.drop_attrs(), result.measured[subject].drop_attrs())
@@ -153,7 +153,7 @@ def test_a_probe_that_crashes_ends_in_error_and_the_others_go_on(tmp_path, monke
 
 def test_exit_status_counts_failures_and_strictly_the_inconclusive():
     def status(verdict, strict=False):
-        probe = {"verdict": verdict, "checks": [{"verdict": verdict}]}
+        probe = {"name": "p", "verdict": verdict, "checks": [{"name": "c", "verdict": verdict}]}
         from probe.runner.document import exit_status
 
         return exit_status({"probes": [probe]}, strict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from probe.cli.catalogue import explain, list_
+from probe.cli.compare import compare
 from probe.cli.ending import Group
 from probe.cli.models import allow, init, inspect, zoo
 from probe.cli.report import report
@@ -17,9 +18,10 @@ from probe.cli.run import run
 def main() -> None:
     """Physical questions for trained field-to-field networks.
 
-    Exit status: 0 all is well, 1 a check failed, 2 the run could not start or a probe crashed, 130 interrupted.
+    Exit status: 0 all is well; 1 a check failed that is no known failure, or fell behind the baseline; 2 the run could not start, a
+    probe crashed, or nothing gave a verdict; 130 interrupted.
     """
 
 
-for _command in (run, list_, explain, inspect, init, allow, zoo, report):
+for _command in (run, list_, explain, inspect, init, allow, zoo, report, compare):
     main.add_command(_command)

@@ -44,6 +44,7 @@ def explain(name: str) -> None:
     for probe in find([name]):
         click.echo(f"{click.style(probe.name(), bold=True)}  ({probe.suite}, version {probe.version})\n{probe.question()}\n")
         click.echo(f"{probe.explanation()}\n")
+        click.echo(f"{click.style('Checks', bold=True)}: {', '.join(probe.checks) or 'known when it is asked'}")
         for role in ("measurement", "judgement"):
             click.echo(click.style(f"Parameters of the {role}", bold=True))
             for parameter in probe.parameters(role).values():

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.argument("model")
 @model_options
 @click.option("--all", "everything", is_flag=True, help="Leave nothing out of a long list.")
-@form_option
+@form_option("text", "json")
 def inspect(model: str, spec: Path | None, factory: str | None, trust_pickle: bool, everything: bool, form: str) -> None:
     """What a checkpoint holds, found out without running anything of it.
 

@@ -25,9 +25,21 @@ def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def form_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--format, as the argument `form`."""
-    return click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)(function)
+def form_option(*forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """--format, as the argument `form`: what standard output holds, and nothing else."""
+    return click.option("--format", "form", type=click.Choice(forms), default=forms[0], show_default=True)
+
+
+def tolerance_option(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """How much worse a value may be that nothing was sampled for, as the argument `tolerance`."""
+    return click.option(
+        name,
+        "tolerance",
+        type=click.FloatRange(0, 1),
+        default=0.01,
+        show_default=True,
+        help="Relative worsening that is let pass where nothing was sampled.",
+    )
 
 
 def settings_of(given: tuple[str, ...]) -> dict[str, dict[str, str]]:

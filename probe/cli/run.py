@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from probe.cli.options import PATH, batch_size_of, form_option, model_options, settings_of
-from probe.cli.report import tell
+from probe.cli.options import PATH, batch_size_of, form_option, model_options, settings_of, tolerance_option
+from probe.cli.report import FORMS, tell
 from probe.cli.terminal import Terminal
-from probe.errors import printable
+from probe.errors import InputError, printable
 
 if TYPE_CHECKING:
     from probe.model import FieldModel
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.argument("probes", nargs=-1, required=True, metavar="PROBE... | SUITE | all")
 @click.option("--model", required=True, help="A checkpoint, `module:function`, or `zoo:NAME`.")
 @model_options
-@click.option("--data", type=PATH, help="Folder of pairs of input and truth.")
+@click.option("--data", type=PATH, help="Folder or file of pairs of input and truth.")
 @click.option("--out", type=PATH, help="Where the run and its report go.  [default: reports/<model>-<hash>]")
 @click.option(
     "--set", "settings", multiple=True, metavar="PROBE.PARAMETER=VALUE", help="Set a parameter; `probe explain PROBE` lists them."
@@ -36,7 +36,12 @@ if TYPE_CHECKING:
 @click.option("--overwrite", is_flag=True, help="Replace a run that is there.")
 @click.option("--dry-run", is_flag=True, help="Say what would be asked and what not, and stop.")
 @click.option("--strict", is_flag=True, help="Count inconclusive checks as failed.")
-@form_option
+@click.option(
+    "--baseline", type=PATH, help="Record of an earlier run that this one may not fall behind; written where there is none."
+)
+@click.option("--baseline-update", is_flag=True, help="Record this run there in place of the earlier one.")
+@tolerance_option("--baseline-tolerance")
+@form_option(*FORMS)
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def run(
     probes: tuple[str, ...], model: str, settings: tuple[str, ...], form: str, strict: bool, debug: bool, **options: Any
@@ -45,6 +50,8 @@ def run(
     from probe import interface, registry
     from probe.loading import load
 
+    if options["baseline_update"] and not options["baseline"]:
+        raise InputError("--baseline-update records a run in a file; name it with --baseline FILE")
     asked, wanted = registry.find(probes), settings_of(settings)
     interface.configure(asked, wanted)
     keywords = {name: options[name] for name in ("spec", "factory", "trust_pickle", "device")}
@@ -68,8 +75,11 @@ def run(
             overwrite=options["overwrite"],
             command="probe " + shlex.join(sys.argv[1:]),
             progress=progress,
+            baseline=options["baseline"],
+            update_baseline=options["baseline_update"],
+            tolerance=options["tolerance"],
         )
-    tell(done, form)
+    tell(done, form, strict)
     sys.exit(done.exit_status(strict))
 
 

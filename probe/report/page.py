@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from probe.errors import printable
 from probe.intervals import PRECEDENCE
-from probe.report import numbers, prose, words
+from probe.report import against, numbers, prose, words
 from probe.report.pictures import Pictures
 from probe.report.sections import Section, from_record, from_result
 
@@ -50,6 +50,7 @@ def page(document: Mapping[str, Any], results: Sequence[Result]) -> str:
         tally=words.tally(checks),
         also_passed=words.also_passed(checks),
         remarks=words.remarks(verdicts, checks),
+        baseline=_against(document.get("baseline")),
         description=document.get("description_file") or toml(document.get("description") or {}),
         css=Markup(css),
         script=Markup(script),
@@ -114,6 +115,13 @@ def _facts(document: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _channels(description: Mapping[str, Any]) -> list[tuple[str, str]]:
     into, out = (_quantities(description.get(key)) for key in ("input", "output"))
     return [("Input and output", into)] if into == out else [("Input", into), ("Output", out)]
+
+
+def _against(section: Mapping[str, Any] | None) -> dict[str, Any]:
+    if not section:
+        return {}
+    worse = [f"{change['check']}: {against.change(change)}" for change in section["changes"] if change["found"] == "worse"]
+    return {"headline": against.headline(section), "items": [*worse, *against.sentences(section)]}
 
 
 def _when(document: Mapping[str, Any]) -> str:

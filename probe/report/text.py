@@ -7,7 +7,7 @@ from textwrap import wrap
 from typing import Any
 
 from probe.errors import printable
-from probe.report import numbers, words
+from probe.report import against, numbers, words
 
 _COLOURS = {"error": "35;1", "fail": "31;1", "inconclusive": "33", "pass": "32", "info": "36", "not_applicable": "2"}
 _MARKS = {"error": "!", "fail": "✕", "inconclusive": "?", "pass": "✓", "info": "i", "not_applicable": "–"}
@@ -35,7 +35,8 @@ def summary(document: Mapping[str, Any], colour: bool = False) -> str:
     remarks = words.remarks([str(record.get("verdict")) for record in records], answered)
     lines += ["", "; ".join([words.tally(answered), *remarks]) + "."]
     also = words.also_passed(answered)
-    return "\n".join([*lines, f"{also}."] if also else lines)
+    lines += [f"{also}."] if also else []
+    return "\n".join([*lines, *_against(document.get("baseline"), colour)])
 
 
 def _probe(record: Mapping[str, Any], name_width: int, colour: bool) -> Iterator[str]:
@@ -61,6 +62,22 @@ def _failed(check: Mapping[str, Any], indent: str, colour: bool, said: str) -> I
     yield f"{indent}{_painted(found.name, 'fail', colour)}  {value}, allowed {numbers.bounds(found.bounds)}"
     if found.sentence != said:
         yield from (f"{indent}  {line}" for line in wrap(found.sentence, _WIDTH - len(indent) - 2))
+
+
+def _against(section: Mapping[str, Any] | None, colour: bool) -> Iterator[str]:
+    if not section:
+        return
+    yield from ("", f"{against.headline(section)}.")
+    for change in section["changes"]:
+        if change["found"] == "worse":
+            yield from wrap(
+                against.change(change),
+                _WIDTH,
+                initial_indent=f"  {_painted(change['check'], 'fail', colour)}  ",
+                subsequent_indent="    ",
+            )
+    for sentence in against.sentences(section):
+        yield from wrap(f"{sentence}.", _WIDTH, initial_indent="  ", subsequent_indent="    ")
 
 
 def _painted(text: str, verdict: str, colour: bool) -> str:

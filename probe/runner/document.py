@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from probe.baseline import excused, fallen
 from probe.contract import Check, Result
 from probe.data import Pairs
 from probe.description import as_toml
@@ -75,6 +77,7 @@ def entry(result: Result) -> dict[str, Any]:
         "version": result.probe.version,
         "question": result.probe.question(),
         "parameters": finite(result.probe.settings()),
+        "recipe": _recipe(result),
         "verdict": result.verdict,
         "headline": result.headline,
         "seconds": result.seconds,
@@ -84,6 +87,12 @@ def entry(result: Result) -> dict[str, Any]:
     }
 
 
+def _recipe(result: Result) -> dict[str, str]:
+    """What was asked and of which inputs, hashed; empty where nothing was measured."""
+    kept = result.measured["model"].attrs if "model" in result.measured else {}
+    return {key: str(kept.get(f"recipe_{key}", "")) for key in ("question", "inputs")}
+
+
 def _check(check: Check, result: Result) -> dict[str, Any]:
     verdicts = {name: of[check.name] for name, of in result.control_verdicts.items() if check.name in of}
     return {
@@ -91,6 +100,7 @@ def _check(check: Check, result: Result) -> dict[str, Any]:
         "value": check.interval.value,
         "low": check.interval.low,
         "high": check.interval.high,
+        "samples": list(check.interval.samples) if all(map(math.isfinite, check.interval.samples)) else [],
         "bounds": list(check.bounds) if check.bounds else None,
         "unit": check.unit,
         "verdict": check.verdict,
@@ -103,9 +113,18 @@ def _check(check: Check, result: Result) -> dict[str, Any]:
 
 
 def exit_status(document: dict[str, Any], strict: bool = False) -> int:
-    """2 if a probe ended in an error or nothing gave a verdict, 1 if a check failed, else 0; strict counts inconclusive too."""
+    """2 if a probe ended in an error or nothing gave a verdict; 1 if a check failed or fell behind the baseline; else 0.
+
+    A known failure is not counted while it only fails: one that got significantly worse is. With `strict`, inconclusive is failed.
+    """
     verdicts = {probe["verdict"] for probe in document["probes"]}
-    checks = {check["verdict"] for probe in document["probes"] for check in probe["checks"]}
     if "error" in verdicts or not verdicts - {"not_applicable", "info"}:
         return 2
-    return int("fail" in checks or (strict and "inconclusive" in checks))
+    section = document.get("baseline")
+    counted, may = {"fail", "inconclusive"} if strict else {"fail"}, excused(section)
+    failed = (
+        check["verdict"] in counted and f"{probe['name']}/{check['name']}" not in may
+        for probe in document["probes"]
+        for check in probe["checks"]
+    )
+    return int(any(failed) or bool(fallen(section)))

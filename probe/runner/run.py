@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
@@ -18,7 +19,7 @@ import xarray as xr
 from probe import controls as controls_room
 from probe import store
 from probe.contract import Effort, Probe, Result
-from probe.data import Pairs, call_pairs, open_pairs
+from probe.data import Pairs, call_pairs, open_cosmology, open_pairs
 from probe.errors import InputError, printable
 from probe.fields import Field
 from probe.model import FieldModel
@@ -26,6 +27,7 @@ from probe.model.trial import trial
 from probe.model.typical import typical_input
 from probe.runner import document
 from probe.runner.subject import CountingSubject, LocalSubject
+from probe.waves import typical_size
 
 
 class Progress(Protocol):
@@ -78,8 +80,7 @@ class Plan:
     def subject(self, kind: type[LocalSubject], name: str, model: FieldModel, probe: Probe) -> LocalSubject:
         """The subject a probe is handed."""
         kept = self.shared if kind is LocalSubject else {}
-        about = self.model.description
-        return kind(name, model, self.pairs, self.effort, self.seed, probe.name(), kept, about=about)
+        return kind(name, model, self.pairs, self.effort, self.seed, probe.name(), kept, under_test=self.model)
 
     def recipe(self, probe: Probe, subject: str) -> str:
         """What one measurement depends on, hashed; where it agrees, a stored measurement is used again."""
@@ -91,10 +92,43 @@ class Plan:
             "model": [model.sha256 or uuid4().hex, model.description.fingerprint(), model.parameters],
             "code": [uuid4().hex if name.startswith("live:") else name for name in model.code] + [model.loaded.get("code")],
             "answers": _content(model) if subject == "simulator" else None,
-            "data": self.pairs.fingerprint() if self.pairs else None,
+            "data": [self._paired, *self._elsewhere],
             "run": [self.seed, self.effort, str(model.dtype), model.device.type],
         }
         return document.digest(depends)
+
+    def question(self, probe: Probe) -> dict[str, str]:
+        """What a measurement asks whatever the network, and of which inputs, hashed: where both agree, two runs can be paired."""
+        described = self.model.description
+        said = described.as_dict()
+        asked = {
+            "probe": [probe.name(), probe.version, probe.settings("measurement"), self.effort],
+            "description": [said[key] for key in ("grid", "truth", "symmetries", "constraints", "cosmology")],
+            # Not how the network is normalised, which a new training changes, but what made inputs take from it.
+            "quantities": [
+                [q.name, q.kind, q.quantity, q.unit, q.shift, typical_size(q, described.grid)]
+                for q in (*described.inputs, *described.outputs)
+            ],
+            # A stride decides which waves and shifts are asked.
+            "model": [self.model.parameters, self.model.stride],
+        }
+        drawn = [asked, self.seed, self._paired, *self._elsewhere]
+        return {"question": document.digest(asked)[:16], "inputs": document.digest(drawn)[:16]}
+
+    @cached_property
+    def _paired(self) -> str | None:
+        return self.pairs.fingerprint() if self.pairs else None
+
+    @cached_property
+    def _elsewhere(self) -> list[str]:
+        """Fingerprints of the pairs of other cosmologies; what cannot be read is told by the probes that need it."""
+        found, described = [], self.model.description
+        for cosmology in described.cosmologies:
+            try:
+                found.append(open_cosmology(cosmology, described).fingerprint() if cosmology.input else "")
+            except (InputError, OSError) as fault:
+                found.append(str(fault))
+        return found
 
 
 def _content(model: FieldModel) -> str:
@@ -131,32 +165,52 @@ def execute(plan: Plan, resume: bool = False, overwrite: bool = False) -> tuple[
     """
     if plan.folder is not None:
         store.prepare(plan.folder, resume, overwrite)
-    tried = trial(plan.model)
-    built = {name: controls_room.build(name, plan.model, plan.pairs, plan.seed) for name in plan.wanted_controls}
-    present = {name: c for name, c in built.items() if isinstance(c, controls_room.Control)}
-    head = document.head(plan.model, plan.pairs, plan.seed, plan.effort, plan.command)
-    head["controls"] = {name: c.sentence for name, c in present.items()}
-    head["not_controls"] = {name: c.reason for name, c in built.items() if isinstance(c, controls_room.Absent)}
-    results: dict[str, Result] = {}
+    begun = Begun(plan)
     counts = {probe.name(): _rehearse(plan, probe) for probe in plan.probes}
     # The untrained twin takes as long as the model, a law as long as it takes; the other controls next to nothing.
-    passes = sum(counts[p.name()] * (2 if "untrained" in present and "untrained" in p.controls else 1) for p in plan.probes)
-    plan.progress.cost(passes, passes * tried.seconds + _seconds_of_law(plan, present.get("simulator"), counts))
+    twin = "untrained" in begun.controls
+    passes = sum(counts[p.name()] * (2 if twin and "untrained" in p.controls else 1) for p in plan.probes)
+    plan.progress.cost(passes, passes * begun.tried.seconds + _seconds_of_law(plan, begun.controls.get("simulator"), counts))
     if plan.folder is not None:
         # Only now that nothing can refuse any more.
         store.clear(plan.folder, overwrite)
-    started = time.monotonic()
     for probe in plan.probes:
-        result = _one(plan, probe, present, counts[probe.name()], resume)
-        results[probe.name()] = result
-        head["probes"].append(document.entry(result))
-        head["seconds"] = time.monotonic() - started
-        head["notes"] = [*tried.notes, *plan.model.notes]
-        head["complete"] = len(results) == len(plan.probes)
+        result = begun.ask(probe, resume, counts[probe.name()])
         if plan.folder is not None:
-            store.write_document(plan.folder, head)
+            store.write_document(plan.folder, begun.document)
         plan.progress.end(result)
-    return results, head
+    return begun.results, begun.document
+
+
+class Begun:
+    """A plan under way: what all its probes need is made once, then each is asked when its turn comes, in any order.
+
+    Attributes
+    ----------
+    controls : dict of str to Control
+    results : dict of str to Result
+    document : dict
+        What run.json holds.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.tried, self.started = plan, trial(plan.model), time.monotonic()
+        built = {name: controls_room.build(name, plan.model, plan.pairs, plan.seed) for name in plan.wanted_controls}
+        self.controls = {name: c for name, c in built.items() if isinstance(c, controls_room.Control)}
+        self.document = document.head(plan.model, plan.pairs, plan.seed, plan.effort, plan.command)
+        self.document["controls"] = {name: c.sentence for name, c in self.controls.items()}
+        self.document["not_controls"] = {name: c.reason for name, c in built.items() if isinstance(c, controls_room.Absent)}
+        self.results: dict[str, Result] = {}
+
+    def ask(self, probe: Probe, resume: bool = False, passes: int = 0) -> Result:
+        """Measure, judge and store one probe of the plan; `passes` is what the progress is told it will take."""
+        result = _one(self.plan, probe, self.controls, passes, resume)
+        self.results[probe.name()] = result
+        self.document["probes"].append(document.entry(result))
+        self.document["seconds"] = time.monotonic() - self.started
+        self.document["notes"] = [*self.tried.notes, *self.plan.model.notes]
+        self.document["complete"] = len(self.results) == len(self.plan.probes)
+        return result
 
 
 def _one(plan: Plan, probe: Probe, present: Mapping[str, controls_room.Control], passes: int, resume: bool) -> Result:
@@ -214,13 +268,17 @@ def _measure(plan: Plan, probe: Probe, name: str, model: FieldModel, stored: xr.
     subject = plan.subject(LocalSubject, name, model, probe)
     subject.advance = plan.progress.advance
     plan.progress.begin(probe.name(), name, passes)
-    return probe.measure(subject).assign_attrs(recipe=recipe)
+    agreed = {f"recipe_{key}": value for key, value in plan.question(probe).items()}
+    return probe.measure(subject).assign_attrs(recipe=recipe, **agreed)
 
 
 def judge(result: Result) -> None:
     """Fill in the checks from what was measured, and each control's verdicts as if it were the model."""
     guessed = tuple(filter(None, str(result.measured["model"].attrs.get("guessed", "")).split("; ")))
     result.checks = [replace(check, rests_on=guessed) for check in result.probe.judge(result.measured)]
+    declared = result.probe.checks
+    if declared and (unknown := [check.name for check in result.checks if check.name not in declared]):
+        raise InputError(f"{result.probe.name()} gave {', '.join(unknown)}, which its `checks` does not declare; add it there")
     for name in result.measured:
         if name not in ("model", "simulator"):
             in_its_place = {**result.measured, "model": result.measured[name], "judged": result.measured["model"]}

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import torch
 
+from probe import controls
 from probe.contract import Effort
-from probe.data import Pairs
-from probe.description import Description
+from probe.data import Pairs, answered, open_cosmology, scaled
+from probe.description import Cosmology, Description
+from probe.equivariance import test_field
+from probe.fields import Field
 from probe.grid import Grid
 from probe.model import FieldModel
 
 Value = TypeVar("Value")
 Case = TypeVar("Case")
 Answer = TypeVar("Answer")
+
+INPUTS = 4  # that a truth is asked about in another cosmology where there are no pairs
 
 
 @dataclass
@@ -32,8 +38,8 @@ class LocalSubject:
         Values that `shared` keeps for the whole run.
     advance : callable
         Told the number of passes after each case.
-    about : Description, optional
-        What is known of the model under test, whose controls are put the same inputs; by default that of `model`.
+    under_test : FieldModel, optional
+        The model whose controls are put the same inputs; by default `model`.
     """
 
     name: str
@@ -44,12 +50,12 @@ class LocalSubject:
     probe: str
     store: dict[tuple[str, str], Any] = field(default_factory=dict)
     advance: Callable[[int], None] = lambda passes: None
-    about: Description | None = None
+    under_test: FieldModel | None = None
 
     @property
     def description(self) -> Description:
         """What is known of the model under test."""
-        return self.about or self.model.description
+        return (self.under_test or self.model).description
 
     @property
     def grid(self) -> Grid:
@@ -75,6 +81,49 @@ class LocalSubject:
         if place not in self.store:
             self.store[place] = function()
         return self.store[place]
+
+    def elsewhere(self, cosmology: Cosmology) -> LocalSubject | None:
+        """The same subject in another cosmology, with the pairs known there; None for a control that cannot be made there."""
+        return self.shared(f"elsewhere {cosmology}", lambda: self._moved(cosmology))
+
+    def _moved(self, cosmology: Cosmology) -> LocalSubject | None:
+        asked, model = _asked_in(cosmology, self.under_test or self.model), _asked_in(cosmology, self.model)
+        place = ("", f"pairs {cosmology}")  # the same for the model and its controls
+        if place not in self.store:
+            self.store[place] = self._pairs_of(cosmology, asked)
+        pairs = self.store[place]
+        if self.name in controls.ORDER and self.name != "untrained":
+            control = controls.build(self.name, asked, pairs, self.seed)
+            if isinstance(control, controls.Absent):
+                return None
+            model = control.model
+        return replace(self, model=model, pairs=pairs, under_test=asked, store={})
+
+    def _pairs_of(self, cosmology: Cosmology, asked: FieldModel) -> Pairs | None:
+        """Pairs from files; else the inputs at home with the cosmology's power, and the law's answers or those of 2LPT."""
+        if cosmology.input or cosmology.target:
+            return open_cosmology(cosmology, asked.description)
+        name = "simulator" if asked.description.truth.law in asked.code else "lpt2"
+        truth = controls.build(name, asked, None, self.seed)
+        if isinstance(truth, controls.Absent):
+            return None
+
+        def given(index: int) -> Field:
+            return scaled(test_field(self, index)[0], math.sqrt(cosmology.amplitude))
+
+        if name == "simulator":
+            return answered(len(self.pairs or ()) or INPUTS, given, truth.model, asked.description, "law")
+        return answered(INPUTS, given, truth.model, asked.description, "2LPT")
+
+
+def _asked_in(cosmology: Cosmology, model: FieldModel) -> FieldModel:
+    """A model as it is asked in another cosmology: under the parameters there, as far as it has any, and the growth there."""
+    moved = model.at(**{name: value for name, value in cosmology.parameters.items() if name in model.parameters})
+    here = model.description.truth
+    growth = here.growth_ratio if cosmology.growth_ratio is None else cosmology.growth_ratio
+    omega_m = here.omega_m if cosmology.omega_m is None else cosmology.omega_m
+    moved.description = replace(model.description, truth=replace(here, growth_ratio=growth, omega_m=omega_m))
+    return moved
 
 
 class CountingSubject(LocalSubject):

@@ -70,6 +70,7 @@ class Certificate(Probe):
     """
 
     suite, version = "symmetry", 1
+    checks = ("symmetry_breaking", "averaging", "exact_group", "ranking")
     # What an untrained twin holds exactly follows from the architecture; `translation`, `rotation` and `reflection` tell it.
     controls = ("identity",)
     references = (
@@ -231,8 +232,7 @@ def _periods(model: Dataset, grid: probe.Grid) -> tuple[int, ...]:
 def _ratio(model: Dataset, above: str, below: str) -> Interval:
     """A ratio of means over pairs, with its interval over pairs; an error below rounding counts as rounding."""
     rows, least = np.stack([model[above].values, model[below].values], -1), model.attrs["rounding"] ** 2
-    found = probe.intervals.over_samples(rows, lambda r: r[..., 0].mean(0) / np.maximum(r[..., 1].mean(0), least))
-    return Interval(*(float(value) for value in found))
+    return probe.intervals.of_samples(rows, lambda r: r[..., 0].mean(0) / np.maximum(r[..., 1].mean(0), least))
 
 
 def _drawn(model: Dataset) -> str:

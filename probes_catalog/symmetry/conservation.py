@@ -50,6 +50,7 @@ class Conservation(Probe):
     """
 
     suite, version = "symmetry", 1
+    checks = ("mean", "positive", "transverse", "divergence_free", "curl_free", "residual")
     controls = ("identity", "lpt2", "untrained")
     references = (
         "K. C. Chan (2014), Helmholtz decomposition of the Lagrangian displacement, PRD 89, 083515, arXiv:1309.2243.",
@@ -314,9 +315,9 @@ def _excess(model: Dataset, output: int, shells: int) -> tuple[Interval, int, in
         model_power, true_power, whole = rows.mean(0)
         return np.abs(np.sqrt(model_power) - np.sqrt(true_power)) / np.sqrt(np.maximum(whole, 1e-300))
 
-    value, low, high = probe.intervals.over_samples(np.stack([own, true, true + rest], 1), distance)
-    shell = int(value.argmax())
-    return probe.intervals.Interval(float(value[shell]), float(low[shell]), float(high[shell])), output, shell
+    rows = np.stack([own, true, true + rest], 1)
+    shell = int(distance(rows).argmax())
+    return probe.intervals.of_samples(rows, lambda kept: distance(kept)[shell]), output, shell
 
 
 def _violations(data: Dataset, prefix: str = "") -> dict[str, ndarray]:

@@ -86,6 +86,7 @@ class Consistency(Probe):
     """
 
     suite, version = "symmetry", 1
+    checks = ("repeat", "after_another", "batch_size", "batch_neighbours", "precision", "tiles", "far", "device")
     controls = ("lpt2", "untrained")
     references = (
         "S. Ioffe & C. Szegedy (2015), Batch Normalization, arXiv:1502.03167: statistics of the batch and of the population.",

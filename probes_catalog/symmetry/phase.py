@@ -49,6 +49,7 @@ class Phase(Probe):
     """
 
     suite, version = "symmetry", 2
+    checks = ("six_phases", "lattice_phases", "exact_shifts")
     controls = ("simulator", "identity", "lpt2", "untrained")
     references = (
         "S. Ho (2018), talk on the deep-learned emulation of N-body simulations: six phases of one mode.",

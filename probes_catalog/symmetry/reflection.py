@@ -46,6 +46,7 @@ class Reflection(Probe):
     """
 
     suite, version = "symmetry", 1
+    checks = ("mirrors", "other_mirrors", "exact_mirrors")
     controls = ("identity", "untrained")
     references = (
         "T. Cohen & M. Welling (2016), Group Equivariant Convolutional Networks, arXiv:1602.07576.",

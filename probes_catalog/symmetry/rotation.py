@@ -45,6 +45,7 @@ class Rotation(Probe):
     """
 
     suite, version = "symmetry", 2
+    checks = ("cubic_group", "square_group", "orientations", "other_directions", "other_rotations", "exact_rotations")
     controls = ("simulator", "identity", "lpt2", "untrained")
     references = (
         "S. Ho (2018), talk on the deep-learned emulation of N-body simulations: one mode along each axis.",

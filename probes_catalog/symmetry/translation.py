@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import lazy_loader as lazy
@@ -49,6 +50,7 @@ class Translation(Probe):
     """
 
     suite, version = "symmetry", 1
+    checks = ("whole_cells", "parts_of_a_cell", "exact_shifts", "other_axes")
     controls = ("simulator", "identity", "untrained")
     references = (
         "R. Zhang (2019), Making Convolutional Networks Shift-Invariant Again, arXiv:1904.11486.",
@@ -143,8 +145,7 @@ class Translation(Probe):
         if denied or not np.isfinite(own).all():
             reason = "what the truth makes beyond Nyquist folds back too, and how much only the law could tell: not judged"
             return Check.info(name, interval, f"{sentence} ({_named(model, place)}); {reason}.", covers=_fields(model))
-        power = probe.intervals.of_mean(model.shift_error.values[:, place] ** 2 - own**2)
-        excess = Interval(*(float(np.sign(p) * np.sqrt(abs(p))) for p in (power.value, power.low, power.high)))
+        excess = _amplitude(model.shift_error.values[:, place] ** 2 - own**2)
         law = percent(float(np.sqrt((own**2).mean())))
         own_part = f"in power {percent(excess.value)} is the model's alone"
         sentence += f", the answer of the law itself by {law} ({_named(model, place)}); {own_part}."
@@ -248,6 +249,17 @@ def _place(data: Dataset, asked: ndarray) -> int:
 
 def _interval(data: Dataset, place: int) -> Interval:
     return probe.equivariance.root_mean_square(data.shift_error.values[:, place])
+
+
+def _amplitude(power: ndarray) -> Interval:
+    """The root of a mean power, which may be negative; its edges are the roots of the power's."""
+    mean = probe.intervals.of_mean(power)
+    low, high = (float(_root(np.float64(edge))) for edge in (mean.low, mean.high))
+    return replace(probe.intervals.of_samples(power, lambda rows: _root(rows.mean(0))), low=low, high=high)
+
+
+def _root(power: ndarray) -> ndarray:
+    return np.sign(power) * np.sqrt(np.abs(power))
 
 
 def _fields(data: Dataset) -> str:
