@@ -143,6 +143,11 @@ def test_the_fingerprint_follows_what_is_said_and_not_where() -> None:
     assert other.fingerprint() != here.fingerprint()
 
 
+def test_what_is_equal_has_the_same_fingerprint() -> None:
+    one, other = (Description(Grid.cubic(8, 8.0), (Quantity("a", shift=zero),), (Quantity("b"),)) for zero in (0.0, -0.0))
+    assert one == other and one.fingerprint() == other.fingerprint()
+
+
 def test_symmetries_of_empty_space_are_assumed_and_marked() -> None:
     assert parse_description(SHORT, "").symmetries == Symmetries(("x", "y"), "full", True, declared=False)
     assert parse_description(_with(symmetries={"rotation": "none"}), "").symmetries == Symmetries(("x", "y"), "none", True, True)

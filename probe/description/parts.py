@@ -324,7 +324,8 @@ class Description:
 
     def as_dict(self) -> dict[str, Any]:
         """As plain numbers, strings, lists and dicts, for JSON, by the keys of a file."""
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
+        # Adding 0 takes the sign off -0.0, which equals 0.0 and is written as it.
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str), parse_float=lambda text: float(text) + 0.0)
         singular = {"inputs": "input", "outputs": "output", "cosmologies": "cosmology"}
         return {singular.get(key, key): value for key, value in plain.items()}
 
