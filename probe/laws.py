@@ -150,6 +150,7 @@ def _same(quantity: Quantity, subject: Subject) -> slice | None:
 
 
 def lowest_of(quantity: Quantity, subject: Subject) -> float | None:
+    """Below which a quantity never is; None where nothing says so."""
     declared = 0.0 if quantity.name in subject.description.constraints.positive else None
     return LOWEST.get(quantity.quantity, declared)
 

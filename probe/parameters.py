@@ -1,4 +1,4 @@
-"""Typed parameters of a probe: options of the command line, keys of a file, and documentation at once."""
+"""Typed parameters of a probe: options of the command line, keys of a file, and documentation at once; and what options say."""
 
 from __future__ import annotations
 
@@ -123,3 +123,36 @@ def _numbers(value: Any) -> list[float]:
     if isinstance(value, tuple):
         return [n for item in value for n in _numbers(item)]
     return [value] if isinstance(value, int | float) and not isinstance(value, bool) else []
+
+
+def settings_of(given: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    """`probe.parameter=value` options as a mapping.
+
+    Raises
+    ------
+    InputError
+        If one has another form.
+    """
+    result: dict[str, dict[str, str]] = {}
+    for item in given:
+        place, equals, value = item.partition("=")
+        probe, dot, parameter = place.partition(".")
+        if not (equals and dot and probe and parameter):
+            raise InputError(f"--set takes PROBE.PARAMETER=VALUE; found {item!r}")
+        result.setdefault(probe, {})[parameter] = value
+    return result
+
+
+def batch_size_of(text: str) -> int | None:
+    """Samples in one pass; None for "auto".
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    if text == "auto":
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise InputError(f"--batch-size is a whole number from 1, or auto; found {text!r}")
+    return int(text)

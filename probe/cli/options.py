@@ -1,4 +1,4 @@
-"""Options that several commands share, and what their texts stand for."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-
-from probe.errors import InputError
 
 PATH = click.Path(path_type=Path)
 
@@ -40,36 +38,3 @@ def tolerance_option(name: str) -> Callable[[Callable[..., Any]], Callable[..., 
         show_default=True,
         help="Relative worsening that is let pass where nothing was sampled.",
     )
-
-
-def settings_of(given: tuple[str, ...]) -> dict[str, dict[str, str]]:
-    """`probe.parameter=value` options as a mapping.
-
-    Raises
-    ------
-    InputError
-        If one has another form.
-    """
-    result: dict[str, dict[str, str]] = {}
-    for item in given:
-        place, equals, value = item.partition("=")
-        probe, dot, parameter = place.partition(".")
-        if not (equals and dot and probe and parameter):
-            raise InputError(f"--set takes PROBE.PARAMETER=VALUE; found {item!r}")
-        result.setdefault(probe, {})[parameter] = value
-    return result
-
-
-def batch_size_of(text: str) -> int | None:
-    """Samples in one pass; None for "auto".
-
-    Raises
-    ------
-    InputError
-        If it is neither.
-    """
-    if text == "auto":
-        return None
-    if not text.isdigit() or int(text) < 1:
-        raise InputError(f"--batch-size is a whole number from 1, or auto; found {text!r}")
-    return int(text)

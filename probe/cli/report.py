@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from probe.cli.options import PATH, form_option, settings_of
+from probe.cli.options import PATH, form_option
 from probe.errors import printable
+from probe.parameters import settings_of
 
 if TYPE_CHECKING:
     from probe.interface import Run

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from probe.cli.options import PATH, batch_size_of, form_option, model_options, settings_of, tolerance_option
+from probe.cli.options import PATH, form_option, model_options, tolerance_option
 from probe.cli.report import FORMS, tell
 from probe.cli.terminal import Terminal
 from probe.errors import InputError, printable
+from probe.parameters import batch_size_of, settings_of
 
 if TYPE_CHECKING:
     from probe.model import FieldModel

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import pytest
 
-from probe.cli.options import batch_size_of, settings_of
 from probe.contract import Effort
 from probe.errors import InputError
+from probe.parameters import batch_size_of, settings_of
 from probe.pytest_plugin import LISTS, TEXTS, key
 from probe.testing.beside import HeldToBaseline, held_to
 from probe.testing.checks import ProbeCheck, checks_of, reasons_of

@@ -72,7 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
     session = ProbeSession(config)
     if _asks(config):
         from probe.errors import InputError
-        from probe.testing.options import checks_wanted
+        from probe.pytest_plugin.options import checks_wanted
 
         try:
             session.asked, session.reasons, session.held = checks_wanted(config)
@@ -125,7 +125,7 @@ class ProbeSession:
         """What is under test."""
         if not self.asked:
             return []
-        from probe.testing.options import under_test
+        from probe.pytest_plugin.options import under_test
 
         return [f"probe: {under_test(self.asked)}"]
 
