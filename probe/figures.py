@@ -159,6 +159,10 @@ def set_unit(unit: str) -> str:
     return "$" + re.sub(r"\s*\*\s*|\s+", r"\\,", words.strip()) + "$"
 
 
+# Where a legend stands that is not to cover data: right of its panel.
+BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)}
+
+
 def legend(axes: Axes, **keywords: Any) -> None:
     """A legend in the house style, out of the way of the data; none where nothing is labelled."""
     if axes.get_legend_handles_labels()[1]:
@@ -169,7 +173,7 @@ def legend(axes: Axes, **keywords: Any) -> None:
 def legend_beside(row: ndarray) -> None:
     """One legend for a row of panels, right of the last; each label once."""
     named = {label: handle for axes in row for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    legend(row[-1], handles=list(named.values()), loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    legend(row[-1], handles=list(named.values()), **BESIDE)
 
 
 def rows(axes: Axes, x: ndarray, values: ndarray, look: Mapping[str, Any]) -> None:
@@ -306,7 +310,7 @@ def ranking(errors: Mapping[str, ndarray], rows: Sequence[str], lines: Mapping[s
         panel.plot(np.maximum(values, floor), np.arange(len(rows)), **look)
     panel.set(xscale="log", xlim=(floor / 2, None), ylim=(len(rows) - 0.5, -0.5), xlabel=label)
     panel.set_yticks(range(len(rows)), labels=rows)
-    legend(panel, loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    legend(panel, **BESIDE)
     return made
 
 

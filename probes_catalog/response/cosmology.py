@@ -269,7 +269,7 @@ def _universes_panel(measured: Measured) -> Panel:
     for panel in axes[0]:
         panel.set_xticks(range(len(names)), labels=names, rotation=30, ha="right")
         panel.set(xlabel="universe", xlim=(-0.4, len(names) - 0.6))
-    figures.legend(axes[0, -1], loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    figures.legend(axes[0, -1], **figures.BESIDE)
     text = "; ".join(
         f"{name}: "
         + ", ".join(f"{subject} {probe.universes.relative_error(measured[subject], name).value:.4f}" for subject in reversed(shown))
@@ -310,7 +310,7 @@ def _finished(axes: ndarray, model: Dataset, curves: list[Dataset]) -> None:
             values = np.concatenate([data[variable].values[..., 0].ravel() for data in curves])
             own, top = float(np.nanmax(model[variable].values[..., 0])), float(np.nanmax(values))
             panel.set_ylim(max(float(np.nanmin(values)), 0.0) - 0.03, max(own, min(top, 2.0)) + 0.03)
-    figures.legend(axes[-1], loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    figures.legend(axes[-1], **figures.BESIDE)
 
 
 def _spectra_panel(model: Dataset) -> Panel:
@@ -377,7 +377,7 @@ def _changes_panel(measured: Measured) -> Panel:
         )
     axes[0, 0].set(yscale="log", ylabel="change of the answer / the answer", xlabel="parameter", xlim=(-0.5, len(variations) - 0.5))
     axes[0, 0].set_xticks(range(len(variations)), labels=variations, rotation=30, ha="right")
-    figures.legend(axes[0, 0], loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    figures.legend(axes[0, 0], **figures.BESIDE)
     text = "; ".join(
         f"{v}: " + ", ".join(f"{o} {float(change.sel(variation=v, output=o)):.3g}" for o in outputs) for v in variations
     )

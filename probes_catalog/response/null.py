@@ -245,7 +245,7 @@ class Null(Probe):
             panel.set(yscale="log", ylim=(floor / 3, max(10 * float(size.max()), 1e-2)), title=f"{model.shown.values[column]!s}")
             panel.set_xlabel(figures.axis_label("|k|", model.wavenumber.attrs["units"]))
             panel.set_ylabel(f"mode of {model.output.values[row]!s} / usual answer" if column == 0 else "")
-        figures.legend(axes[0, -1], loc="upper left", bbox_to_anchor=(1.01, 1.0))
+        figures.legend(axes[0, -1], **figures.BESIDE)
         text = "; ".join(
             f"{case}: " + ", ".join(f"{m} {s:.3g}" for m, s in zip(modes, sizes, strict=True))
             for case, modes, sizes in zip(

@@ -325,7 +325,7 @@ def _gains(measured: Measured) -> Panel:
     for panel in axes[0]:
         figures.logarithmic(panel)
         panel.set_xlabel(figures.axis_label("k", model.wavenumber.attrs["units"]))
-    figures.legend(axes[0, 1], loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    figures.legend(axes[0, 1], **figures.BESIDE)
     text = "; ".join(f"k = {_k(model, i)}: {complex(model.response.values[:, i, 0].mean()):.4g}" for i in range(len(k)))
     caption = (
         f"The diagonal of the Jacobian, mean over {model.sizes['background']} fields: what stays at its own k, along the wave "
@@ -351,7 +351,7 @@ def _budget(measured: Measured, limit: float) -> Panel:
         panel.set_xlabel(figures.axis_label("k of the wave", model.wavenumber.attrs["units"]))
     axes[0, 1].axhline(limit, color="#D55E00", lw=1, ls=":", label="bound")
     axes[0, 0].set_ylabel("share of the power")
-    figures.legend(axes[0, 1], loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    figures.legend(axes[0, 1], **figures.BESIDE)
     shares = {part: probe.jacobian.shares(model)[part].mean(0) for part in titles}
     text = "; ".join(
         f"k = {_k(model, i)}: coupled {percent(float(shares['coupled'][i]))}, aliased {percent(float(shares['survives'][i]))}"

@@ -233,7 +233,7 @@ def _over_angle(measured: Measured) -> Panel:
     panel.axhline(0, color=figures.INK, lw=0.6)
     panel.set(xlabel="cosine of the angle between the waves, μ", xlim=(-1.08, 1.08))
     panel.set_ylabel(figures.axis_label(word, model.coupling.attrs["units"]))
-    figures.legend(panel, loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    figures.legend(panel, **figures.BESIDE)
     caption = (
         "What two waves make of each other at n1 + n2 (filled) and n1 - n2 (open), over the product of their amplitudes, against "
         f"the cosine of the angle between them; {model.attrs['level_means']} = {model.attrs['level']:g}. Gravity at second order "
@@ -259,7 +259,7 @@ def _pair_by_pair(measured: Measured) -> Panel:
     panel.set_yticks(places, labels=[str(name) for name in model.pair.values])
     panel.set(ylabel="pair of modes", ylim=(len(places) - 0.5, -0.5))
     panel.set_xlabel(figures.axis_label(word, model.coupling.attrs["units"]))
-    figures.legend(panel, loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    figures.legend(panel, **figures.BESIDE)
     caption = (
         "The same, pair by pair: filled at n1 + n2, open at n1 - n2. Parallel waves pass through each other under gravity: zero."
     )

@@ -265,7 +265,7 @@ def _bispectrum_panel(measured: Measured) -> Panel:
             panel.plot(x[value < 0], -value[value < 0], "o", ms=4.5, mfc="white", mec=look["color"], zorder=look["zorder"])
         lowest = np.abs(model.mean_true.values[places, 0]).min() / 30
         panel.set(yscale="log", ylim=(max(lowest, float(scatter.min()) / 1e3), None))
-    figures.legend(panels[-1][0], loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    figures.legend(panels[-1][0], **figures.BESIDE)
     caption = (
         f"Modulus of the bispectrum of {model.attrs['output']}, averaged over {model.sizes['simulation']} simulations; an open "
         "circle marks a negative one. The grey area is what the average of as many Gaussian fields of the truth's power would "
@@ -283,7 +283,7 @@ def _reduced_panel(measured: Measured) -> Panel:
         _curves(panel, places, x, measured, "reduced_pred")
         low, high = (model.reduced_true.values[places, 0] + edge for edge in model.reduced_error.values[places, 1:].T)
         figures.band(panel, x, low, high, "model")
-    figures.legend(panels[-1][0], loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    figures.legend(panels[-1][0], **figures.BESIDE)
     caption = (
         "Reduced bispectrum Q = B / (P1 P2 + P2 P3 + P3 P1) of averaged spectra; a Gaussian field's is zero. The shaded band is "
         "the interval of the model's difference from this truth over simulations."
@@ -300,7 +300,7 @@ def _ratio_panel(measured: Measured) -> Panel:
         _curves(panel, places, x, measured, "ratio")
         low, high = model.ratio.values[places, 1:].T
         figures.band(panel, x, low, high, "model")
-    figures.legend(panels[-1][0], loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    figures.legend(panels[-1][0], **figures.BESIDE)
     caption = (
         "Ratio of averaged bispectra; left out where the truth's lies within two standard errors of zero and it would be noise. "
         "The shaded band is the model's interval over simulations."

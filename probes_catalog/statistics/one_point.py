@@ -159,7 +159,7 @@ class OnePoint(Probe):
             figures.band(panel, radius, np.maximum(low, np.maximum(value, least) / 10), np.maximum(high, least), "model")
             panel.set(yscale="log")
             _by_radius(panel, model, f"KL divergence of {model.view.values[view]!s} [nat]")
-        figures.legend(axes[0, -1], loc="upper left", bbox_to_anchor=(1.01, 1.0))
+        figures.legend(axes[0, -1], **figures.BESIDE)
         means = {name: data.kl for name, data, _ in reversed(_drawn(measured))} | {"independent truths": model.null}
         text = "KL divergence in nats, by view and radius: " + "; ".join(
             f"{name}: {', '.join(f'{float(kl[:, *place].mean()):.2g}' for place in probe.histograms.places(model))}"
@@ -294,7 +294,7 @@ def _densities_figure(measured: Measured, place: tuple[int, int], label: str) ->
     axes[1, 0].set(ylabel="over the truth's", ylim=(0, 2))
     axes[1, 0].set_xlabel(figures.axis_label(label, unit))
     axes[0, 0].set_xlabel(" ")
-    figures.legend(axes[0, 0], loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    figures.legend(axes[0, 0], **figures.BESIDE)
     return picture
 
 
@@ -309,7 +309,7 @@ def _moments_panel(measured: Measured) -> Panel:
                 panel.plot(model.radius, curve, **look | {"marker": "o", "markersize": 3.5})
         for panel, label in zip(axes[0], ("variance over the truth's", "skewness", "excess kurtosis"), strict=True):
             _by_radius(panel, model, label)
-        figures.legend(axes[0, 2], loc="upper left", bbox_to_anchor=(1.01, 1.0))
+        figures.legend(axes[0, 2], **figures.BESIDE)
         made.append((str(model.view.values[view]), picture))
         first = ", ".join(f"{a:.4g} ({b:.4g})" for a, b in zip(lines[-1][0][view, 0, 1:], true[view, 0, 1:], strict=True))
         told.append(f"{model.view.values[view]!s}: {first}")

@@ -243,7 +243,7 @@ def _by_scale(measured: Measured, variable: str, label: str) -> tuple[Any, Any]:
 
 
 def _legend(panel: Any) -> None:
-    figures.legend(panel, loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    figures.legend(panel, **figures.BESIDE)
 
 
 def _ratio_panel(measured: Measured) -> Panel:

@@ -292,7 +292,7 @@ def _budget(model: Dataset) -> Panel:
     panel.plot(model.own_error, places, "k|", ms=14, label="the model alone")
     panel.set_yticks(places, labels=[str(name) for name in model.orbit.values])
     panel.set(xlabel="error power / power of the truth", ylabel="pair", ylim=(len(places) - 0.5, -0.5))
-    figures.legend(panel, loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    figures.legend(panel, **figures.BESIDE)
     rows = zip(model.orbit.values, *(model[name].values for name in ("orbit_error", "average_error", "breaking")), strict=True)
     text = "; ".join(f"{name}: {error:.3e} = {left:.3e} + {broken:.3e}" for name, error, left, broken in rows)
     caption = (

@@ -214,7 +214,7 @@ class Conservation(Probe):
             panel.hlines(bound, place - 0.35, place + 0.35, color="#D55E00", lw=1.6, label="bound" if place == 0 else None)
         panel.set(yscale="log", ylabel="relative violation", xlabel="law", xlim=(-0.6, len(laws) - 0.4), ylim=(floor / 2, None))
         panel.set_xticks(range(len(laws)), labels=laws)
-        figures.legend(panel, loc="upper left", bbox_to_anchor=(1.01, 1.0))
+        figures.legend(panel, **figures.BESIDE)
         text = "; ".join(f"{law}: {float(np.sqrt(np.mean(np.square(v)))):.3g}" for law, v in rows["model"].items())
         caption = (
             "How far each law is from being kept, rms over the fields: the drift of the mean over the answer's rms, the share of "

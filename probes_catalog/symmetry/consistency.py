@@ -258,7 +258,7 @@ class Consistency(Probe):
         panel.set(xscale="log", xlim=(floor / 2, None), ylim=(len(names) - 0.5, -0.5), ylabel="asked again")
         panel.set_xlabel("difference / answer")
         panel.set_yticks(range(len(names)), labels=[n.replace("_", " ") for n in names])
-        figures.legend(panel, loc="upper left", bbox_to_anchor=(1.01, 1.0))
+        figures.legend(panel, **figures.BESIDE)
         text = "; ".join(f"{n}: {float(model[n].max()):.2e}" for n in names)
         caption = (
             f"How much the answer changes when nothing about the input does, the worst of {len(model.field)} fields. "

@@ -172,7 +172,7 @@ class Translation(Probe):
         axes[0, 0].set_xscale("log", base=2)
         axes[0, 0].xaxis.set_major_formatter(lambda x, _: f"{x:g}")
         axes[0, 0].set(yscale="log", xlabel=figures.axis_label("shift", "cells"), ylabel="|f(Tx) - T f(x)| / |f(x)|")
-        figures.legend(axes[0, 0], loc="upper left", bbox_to_anchor=(1.01, 1.0))
+        figures.legend(axes[0, 0], **figures.BESIDE)
         sizes, worst = _worst(model, model.cells.values > 0)
         text = "Worst direction: " + ", ".join(f"{t:g} cells: {e:.2e}" for t, e in zip(sizes, worst, strict=True))
         caption = (
