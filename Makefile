@@ -9,7 +9,7 @@ BIN = .venv/bin
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 .venv/demo: .venv/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[mi]'
 	touch $@
 
 .venv/test: .venv/bin/python pyproject.toml constraints.txt
