@@ -5,6 +5,7 @@ Every universe is a `Cosmology` of the description; HOME stands for the model's 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from probe.description import Cosmology as Universe
 from probe.equivariance import relative, test_field
 from probe.fields import Quantity, place_of
 from probe.grid import Grid
-from probe.intervals import Interval, over_samples
+from probe.intervals import Interval, of_samples, over_samples
 
 HOME = "home"
 FIELDS = 4  # inputs that are asked under other parameters
@@ -190,11 +191,10 @@ def relative_error(data: xr.Dataset, name: str) -> Interval:
 
 def ratio_to(model: xr.Dataset, rival: xr.Dataset, name: str) -> Interval:
     """Error power over a rival's, who is as exact as rounding at best; both see the same simulations."""
-    # Ratios of powers are positive and scatter by factors: their interval is that of the logarithm.
     (own, true), (other, _) = _squares(model, name), _squares(rival, name)
     floor = float(model.attrs["rounding"]) ** 2 * true
     rows = np.stack([np.maximum(own, 1e-6 * floor), np.maximum(other, floor)], -1)
-    return _exponential(agreement.interval(rows, lambda rows: np.log(rows[:, 0].mean() / rows[:, 1].mean())))
+    return _ratio(rows, lambda rows: np.log(rows[:, 0].mean() / rows[:, 1].mean()))
 
 
 def ratio_to_home(model: xr.Dataset, name: str) -> Interval:
@@ -208,9 +208,12 @@ def ratio_to_home(model: xr.Dataset, name: str) -> Interval:
         wrong, true, wrong_home, true_home = rows.mean(0)
         return np.log((wrong / true + floor) / (wrong_home / true_home + floor)) / 2
 
-    return _exponential(agreement.interval(rows, ratio))
+    return _ratio(rows, ratio)
 
 
-def _exponential(of: Interval) -> Interval:
+def _ratio(rows: ndarray, logarithm: Callable[[ndarray], ndarray]) -> Interval:
+    """Ratios of powers scatter by factors: the interval is that of the logarithm, the pseudo-values are their own."""
+    value, low, high = over_samples(rows, logarithm)
     with np.errstate(over="ignore"):
-        return Interval(float(np.exp(of.value)), float(np.exp(of.low)), float(np.exp(of.high)))
+        samples = of_samples(rows, lambda kept: np.exp(logarithm(kept))).samples
+        return Interval(float(np.exp(value)), float(np.exp(low)), float(np.exp(high)), samples)

@@ -228,8 +228,8 @@ def _over_angle(measured: Measured) -> Panel:
     if model.attrs["theory"]:
         mu = np.linspace(-1, 1, 101)
         panel.plot(mu, float(model.attrs["second_order"]) * (1 - mu**2), **figures.style("lpt2"))
-    for name in _shown(measured):
-        _points(panel, model.cosine.values, part(measured[name].coupling.values), probe.equivariance.look(name, model))
+    for data, look in probe.equivariance.curves(measured, "coupling"):
+        _points(panel, model.cosine.values, part(data.coupling.values), look)
     panel.axhline(0, color=figures.INK, lw=0.6)
     panel.set(xlabel="cosine of the angle between the waves, μ", xlim=(-1.08, 1.08))
     panel.set_ylabel(figures.axis_label(word, model.coupling.attrs["units"]))
@@ -250,8 +250,8 @@ def _pair_by_pair(measured: Measured) -> Panel:
     if model.attrs["theory"]:
         theory = float(model.attrs["second_order"]) * (1 - model.cosine.values**2)
         panel.plot(theory, places, **figures.style("lpt2") | {"linestyle": "none", "marker": "|", "markersize": 18})
-    for name in _shown(measured):
-        look, values = probe.equivariance.look(name, model), part(measured[name].coupling.values)
+    for data, look in probe.equivariance.curves(measured, "coupling"):
+        values = part(data.coupling.values)
         for side, (offset, fill) in enumerate(((-0.12, look["color"]), (0.12, "none"))):
             label = look["label"] if side == 0 else None
             panel.plot(values[:, side], places + offset, "o", color=look["color"], mfc=fill, zorder=look["zorder"], label=label)
@@ -271,8 +271,7 @@ def _up_the_ladder(measured: Measured) -> Panel:
     part, word = probe.coupling.drawn_part(model, truth)
     picture, axes = figures.figure()
     panel, text = axes[0, 0], ""
-    for name in _shown(measured):
-        data, look = measured[name], probe.equivariance.look(name, model)
+    for data, look in probe.equivariance.curves(measured, "coupling"):
         levels = np.append(data.rung.values, float(data.attrs["level"]))
         values = np.concatenate([data.ladder_coupling.values, data.coupling.values[:1]])
         order = np.argsort(levels)
@@ -280,7 +279,7 @@ def _up_the_ladder(measured: Measured) -> Panel:
             label = look["label"] if side == 0 else None
             keywords = look | {"linestyle": dash, "label": label, "marker": "o", "markersize": 4}
             panel.plot(levels[order], part(values[order, side]), **keywords)
-        if name == "model":
+        if data is model:
             text = "; ".join(f"level {levels[i]:g}: {_number(values[i, 0])} and {_number(values[i, 1])}" for i in order)
     figures.ladder(panel, np.append(model.rung.values, model.attrs["level"]), f"level, {model.attrs['level_means']}")
     panel.axhline(0, color=figures.INK, lw=0.6)
@@ -298,10 +297,6 @@ def _points(panel: Axes, at: ndarray, values: ndarray, look: dict[str, Any]) -> 
     for side, fill in enumerate((look["color"], "none")):
         label = look["label"] if side == 0 else None
         panel.plot(at, values[:, side], "o", ms=6, color=look["color"], mfc=fill, zorder=look["zorder"], label=label)
-
-
-def _shown(measured: Measured) -> list[str]:
-    return [n for n in ("untrained", "model", "simulator") if n in measured and np.isfinite(abs(measured[n].coupling)).any()]
 
 
 def _numbers(measured: Measured) -> str:

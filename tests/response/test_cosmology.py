@@ -260,6 +260,8 @@ def test_the_interval_is_the_jackknife_of_the_logarithm_over_paired_simulations(
     assert (interval.value, interval.low, interval.high) == pytest.approx(
         (value, value * np.exp(-half), value * np.exp(half)), rel=1e-9
     )
+    # What a later run is compared by, input by input, belongs to the ratio itself.
+    assert interval.samples == pytest.approx([4 * value - 3 * np.exp(one) for one in left], rel=1e-9)
 
 
 def test_universes_need_not_have_as_many_simulations(tmp_path):
