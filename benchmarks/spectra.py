@@ -29,6 +29,7 @@ from importlib.util import find_spec
 KEEP = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 RETURN = {"MALLOC_MMAP_THRESHOLD_": "65536"}
 PEERS = {"Pylians": "Pk_library", "jaxpm": "jaxpm", "powerbox": "powerbox"}
+MEMORY = {"power": "bare", "triple": "pair", "textbook": "bare"}  # what is measured, and beside what
 SECONDS = 4.0  # of rounds, for each ratio
 
 Call = Callable[[], object]
@@ -53,6 +54,7 @@ def own(shape: tuple[int, ...]) -> dict[str, Call]:
 
     return {
         "bare": lambda: torch.fft.rfftn(x, dim=grid.axes),
+        "pair": lambda: (torch.fft.rfftn(x, dim=grid.axes), torch.fft.rfftn(y, dim=grid.axes)),
         "power": lambda: spectra.power(x, grid),
         "triple": lambda: spectra.powers(x, y, grid),
         "two_point": lambda: spectra.two_point(x, y, grid),
@@ -130,10 +132,10 @@ def child(options: argparse.Namespace) -> None:
         with contextlib.redirect_stdout(sys.stderr):
             calls = own(_shape(size))
             if options.child == "memory":
-                found[size] = {name: peak(calls[name]) for name in ("bare", "power", "textbook")}
+                found[size] = {name: peak(calls[name]) / peak(calls[bare]) for name, bare in MEMORY.items()}
                 continue
             calls |= peers(_shape(size), options.threads[0]) if options.peers else {}
-            bare = calls.pop("bare")
+            bare, _ = calls.pop("bare"), calls.pop("pair")
             times = {name: against(bare, call, clock) for name, call in calls.items()}
             found[size] = {name: own / plain for name, (plain, own) in times.items()} | {"bare": times["power"][0]}
     print(json.dumps(found))
@@ -157,13 +159,13 @@ def table(options: argparse.Namespace) -> str:
     """The Markdown table."""
     names = {"power": "P(k)", "triple": "P_a, P_b, P_ab", "two_point": "two_point", "textbook": "textbook"}
     names |= {name: name for name, module in PEERS.items() if options.peers and find_spec(module)}
-    head = ["size", "threads", "rfftn [ms]", *names.values(), "memory: P(k)", "memory: textbook"]
+    head = ["size", "threads", "rfftn [ms]", *names.values(), *(f"memory: {names[name]}" for name in MEMORY)]
     rows = [head, ["---"] * len(head)]
     memory = _measured("memory", 1, options)
     for threads in options.threads:
         for size, found in _measured("time", threads, options).items():
             ratios = [f"{found[name]:.2f}" if name in found else "" for name in names]
-            peaks = [f"{memory[size][name] / memory[size]['bare']:.2f}" for name in ("power", "textbook")]
+            peaks = [f"{memory[size][name]:.2f}" for name in MEMORY]
             rows.append([size, str(threads), f"{found['bare'] * 1e3:.2f}", *ratios, *peaks])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 

@@ -10,7 +10,7 @@ one wall to the other is power at every k.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import EllipsisType
 
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from probe.errors import InputError
-from probe.grid import Grid, fold
+from probe.grid import Grid, Part
 
 
 @dataclass(frozen=True)
@@ -88,59 +88,43 @@ def fourier(values: Tensor, grid: Grid) -> Tensor:
 
 
 # Re(a conj b) is the sum over real and imaginary part of a b, the transforms seen as interleaved reals: one product for power and
-# cross power alike, without |.| of complex numbers. It is made and folded (`probe.grid` derives it) in slabs: a few rows of the
-# first axis with n_1 >= 0, and those with -n_1, which stay in the cache, so that no second array of the transform's size is made.
-# Products and folds keep the field's precision (some eight roundings); from there on sums are float64. Where a gradient is asked
-# for there is one slab, for the gradient of each would be an array of the transform's size.
-SLAB = 5 * 2**17  # bytes: with the rows -n_1 this just passes one core's second cache (1 MiB), and calls are few
+# cross power alike, without |.| of complex numbers. Its rows are folded and summed as `probe.grid` derives it. Where a transform is
+# needed no more the product takes its place: a few large operations, and no other array of its size. Where both are needed still,
+# it is made of the rows of one part at a time. Products and folds keep the field's precision (some eight roundings, where many
+# rows have one q a few tens); from there on sums are float64.
+def _rows(modes: Tensor) -> Tensor:
+    """A transform as interleaved reals, row below row: (..., columns), complex -> (rows, 2 columns)."""
+    return torch.view_as_real(modes).reshape(-1, 2 * modes.shape[-1])
 
 
-def _rows(*modes: Tensor) -> int:
-    """Rows of a slab."""
-    first = modes[0]
-    if any(m.requires_grad for m in modes):
-        return first.shape[2]
-    budget = SLAB * torch.get_num_threads() if first.device.type == "cpu" else 16 * SLAB
-    return max(1, budget // first[:, 0, 0].nbytes)
+def _mean(folded: Callable[[Part], Tensor], like: Tensor, grid: Grid, gathered: bool = False) -> Tensor:
+    """Mean over each shell of a product of transforms like this one, folded part by part: channels added, (batch, shells)."""
 
+    def added(part: Part) -> Tensor:
+        values = folded(part)
+        return values[:, ::2] + values[:, 1::2]
 
-def _product(a: Sequence[Tensor], b: Sequence[Tensor], rows: slice) -> Tensor:
-    """Some rows of a b summed over channels: (batch, *half_shape, 2) each -> (batch, rows, ..., 2)."""
-    total = a[0][:, rows] * b[0][:, rows]
-    for x, y in zip(a[1:], b[1:], strict=True):
-        total = torch.addcmul(total, x[:, rows], y[:, rows])
-    return total
-
-
-def _slabs(product: Callable[[slice], Tensor], rows: int, grid: Grid) -> Iterator[Tensor]:
-    """A product known by any rows of its first axis, (batch, rows, ..., 2), folded: the octant in slabs (batch, rows, ...)."""
-    points = grid.shape[0]
-    if grid.dimension == 1:
-        line = product(slice(None))
-        yield line[..., 0] + line[..., 1]
-        return
-    for start in range(0, points // 2 + 1, rows):
-        stop = min(start + rows, points // 2 + 1)
-        slab = product(slice(start, stop))
-        first, last = max(start, 1), min(stop, (points + 1) // 2)  # 0 and Nyquist are their own opposites
-        if first < last:
-            backwards = torch.arange(last - 1 - start, first - 1 - start, -1, device=slab.device)
-            slab.index_add_(1, backwards, product(slice(points + 1 - last, points + 1 - first)))
-        for axis in range(2, grid.dimension):
-            slab = fold(slab, axis)
-        yield slab[..., 0] + slab[..., 1]
-
-
-def _shell_mean(product: Callable[[slice], Tensor], rows: int, grid: Grid, device: torch.device) -> Tensor:
-    """Mean over each shell of a product known by rows, as a power spectrum: (batch, shells), float64."""
-    shells = grid.shells(device)
-    return shells.sum_folded(_slabs(product, rows, grid), grid) / shells.modes * (grid.volume / grid.size**2)
+    shells, fields = grid.shells(like.device), like.shape[:2]
+    sums = shells.sum_folded(added, fields.numel(), gathered).reshape(*fields, -1).sum(1)
+    return sums / shells.modes * (grid.volume / grid.size**2)
 
 
 def _cross(a: Tensor, b: Tensor, grid: Grid) -> Tensor:
     """Mean of Re(a conj b) of two transforms over each shell, summed over channels: (batch, shells), float64."""
-    x, y = (torch.view_as_real(modes).unbind(1) for modes in (a, b))
-    return _shell_mean(lambda rows: _product(x, y, rows), _rows(a, b), grid, a.device)
+    x, y = _rows(a), _rows(b)
+
+    def folded(part: Part) -> Tensor:
+        rows = x.index_select(0, part.rows)
+        return part.fold_own(rows.pow_(2) if a is b else rows.mul_(y.index_select(0, part.rows)))
+
+    return _mean(folded, a, grid, gathered=True)
+
+
+def _last_cross(a: Tensor, b: Tensor, grid: Grid) -> Tensor:
+    """The same where b is needed no more: the product takes its place, unless a gradient will ask for b."""
+    x, y = _rows(a), _rows(b)
+    product = x * y if x.requires_grad or y.requires_grad else y.pow_(2) if a is b else y.mul_(x)
+    return _mean(lambda part: part.fold(product), a, grid)
 
 
 def power(values: Tensor, grid: Grid) -> Tensor:
@@ -156,40 +140,27 @@ def power(values: Tensor, grid: Grid) -> Tensor:
     Tensor, (batch, shells), float64
     """
     modes = fourier(values, grid)
-    return _cross(modes, modes, grid)
-
-
-def cross_power(a: Tensor, b: Tensor, grid: Grid) -> Tensor:
-    """Real part of the cross power spectrum of two fields: (batch, shells), float64."""
-    return _cross(fourier(a, grid), fourier(b, grid), grid)
+    return _last_cross(modes, modes, grid)
 
 
 def powers(a: Tensor, b: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
     """Power of each of two fields and the real part of their cross power, (batch, shells) each, from one transform of each."""
-    return _powers(fourier(a, grid), fourier(b, grid), grid)
-
-
-def _powers(a: Tensor, b: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
-    return _cross(a, a, grid), _cross(b, b, grid), _cross(a, b, grid)
+    modes_a, modes_b = fourier(a, grid), fourier(b, grid)
+    power_b, cross = _cross(modes_b, modes_b, grid), _last_cross(modes_a, modes_b, grid)
+    return _last_cross(modes_a, modes_a, grid), power_b, cross
 
 
 # What of a is not in b is a - s b with s = P_ab / P_b. With d = a - b it is d - t b, t = P_db / P_b: the same field, but where a is
 # almost b, d holds the digits that the transform of a rounds away.
 def two_point(a: Tensor, b: Tensor, grid: Grid) -> TwoPoint:
     """Power of each field, cross power, and the two that must not be found by cancellation."""
-    modes_b = fourier(b, grid)
-    power_a, power_b, cross = _powers(fourier(a, grid), modes_b, grid)
+    modes_a, modes_b = fourier(a, grid), fourier(b, grid)
+    power_a, power_b, cross = _cross(modes_a, modes_a, grid), _cross(modes_b, modes_b, grid), _last_cross(modes_b, modes_a, grid)
     difference = fourier(a - b, grid)
-    error, shared = _cross(difference, difference, grid), _cross(difference, modes_b, grid)
+    shared = _cross(difference, modes_b, grid)
     slope = torch.where(power_b > 0, shared / torch.where(power_b > 0, power_b, 1.0), 0.0)
-    t = spread(slope, grid, modes_b.real.dtype)[:, None, ..., None]
-    d, y = torch.view_as_real(difference), torch.view_as_real(modes_b)
-
-    def left(rows: slice) -> Tensor:
-        part = torch.addcmul(d[:, :, rows], t[:, :, rows], y[:, :, rows], value=-1).unbind(1)
-        return _product(part, part, slice(None))
-
-    return TwoPoint(power_a, power_b, cross, error, _shell_mean(left, _rows(difference, t), grid, t.device))
+    left = torch.addcmul(difference, spread(slope, grid, modes_b.real.dtype)[:, None], modes_b, value=-1)
+    return TwoPoint(power_a, power_b, cross, _last_cross(difference, difference, grid), _last_cross(left, left, grid))
 
 
 def spread(per_shell: Tensor, grid: Grid, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -285,6 +256,12 @@ def power_unit(unit: str, grid: Grid) -> str:
     """Unit of a power spectrum: the field's squared, times L^D."""
     volume = f"({grid.unit})^{grid.dimension}"
     return f"({unit})^2 {volume}" if unit else volume
+
+
+def inverse_of(unit: str) -> str:
+    """One over a unit: s^2 of 1/s^2."""
+    plain = unit.removeprefix("1/")
+    return plain if plain != unit and "/" not in plain else f"1/({unit})" if unit else ""
 
 
 def response_unit(given: str, answered: str) -> str:

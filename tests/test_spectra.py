@@ -82,7 +82,7 @@ def test_spectra_are_the_sums_of_their_definition(grid: Grid) -> None:
     # Some hundred terms, each right to a few eps.
     assert torch.allclose(spectra.power(a, grid), _by_direct_sum(a, a, grid), rtol=1e-12)
     scale = float(spectra.power(a, grid).max())
-    assert torch.allclose(spectra.cross_power(a, b, grid), _by_direct_sum(a, b, grid), rtol=1e-12, atol=1e-13 * scale)
+    assert torch.allclose(spectra.powers(a, b, grid)[2], _by_direct_sum(a, b, grid), rtol=1e-12, atol=1e-13 * scale)
     both = spectra.two_point(a, b, grid)
     assert torch.allclose(both.power_a, _by_direct_sum(a, a, grid), rtol=1e-12)
     assert torch.allclose(both.power_b, _by_direct_sum(b, b, grid), rtol=1e-12)
@@ -169,7 +169,7 @@ def _nearly_equal(grid: Grid, share: float, batch: int) -> tuple[Tensor, Tensor]
     def scaled(values: Tensor, factor: Tensor) -> Tensor:
         return torch.fft.irfftn(spectra.fourier(values, grid) * spectra.spread(factor, grid)[:, None], s=grid.shape, dim=grid.axes)
 
-    noise = noise - scaled(b, spectra.cross_power(noise, b, grid) / spectra.power(b, grid))
+    noise = noise - scaled(b, spectra.powers(noise, b, grid)[2] / spectra.power(b, grid))
     level = torch.sqrt(share / (1 - share) * spectra.power(b, grid) / spectra.power(noise, grid))
     return b + scaled(noise, level), b
 
@@ -290,10 +290,10 @@ LARGER = [Grid.cubic(64, 3.0, 1), Grid.cubic(63, 3.0, 1), Grid((30, 48), (10.0, 
 LARGER += [Grid.cubic(24, 5.0), Grid.cubic(25, 5.0), Grid((12, 27, 16), (6.0, 9.0, 4.0)), Grid((15, 8, 21), (6.0, 9.0, 4.0))]
 
 
-@pytest.mark.parametrize("slab", [1, 2**12, 2**30])
+@pytest.mark.parametrize("parts", [1, 4, 1000])
 @pytest.mark.parametrize("grid", LARGER, ids=str)
-def test_spectra_are_those_of_the_full_transform_however_they_are_cut(grid: Grid, slab: int, monkeypatch) -> None:
-    monkeypatch.setattr(spectra, "SLAB", slab)
+def test_spectra_are_those_of_the_full_transform_however_they_are_cut(grid: Grid, parts: int, monkeypatch) -> None:
+    monkeypatch.setattr("probe.grid.PARTS", parts)
     a, b = _random(grid, 2, 3, 1), _random(grid, 2, 3, 2) + 0.5 * _random(grid, 2, 3, 1)
     scale = float(spectra.power(a, grid).max())
     two, three = spectra.two_point(a, b, grid), spectra.powers(a, b, grid)
@@ -356,6 +356,30 @@ def test_spectra_have_first_and_second_derivatives(grid: Grid) -> None:
     assert torch.autograd.gradcheck(lambda x, y: spectra.powers(x, y, grid), (a, b))
     assert torch.autograd.gradcheck(lambda x, y: tuple(vars(spectra.two_point(x, y, grid)).values()), (a, b))
     assert torch.autograd.gradgradcheck(lambda x: spectra.power(x, grid), (a,))
+
+
+@pytest.mark.parametrize("grid", [Grid.cubic(6, 1.0, 1), Grid((5, 4), (1.0, 2.0)), Grid((4, 3, 4), (1.0, 2.0, 1.0))], ids=str)
+def test_spectra_have_derivatives_along_a_direction_and_beside_each_other(grid: Grid) -> None:
+    a, b, da, db = (_random(grid, 3, 2, seed) for seed in range(4))
+
+    def three(a: Tensor, b: Tensor) -> Tensor:
+        return torch.stack(spectra.powers(a, b, grid), 1)
+
+    # P_ab is bilinear: along (da, db) it changes by that of da and b and that of a and db, and P_aa by twice that of a and da.
+    expected = torch.stack([2 * three(a, da)[:, 2], 2 * three(b, db)[:, 2], three(da, b)[:, 2] + three(a, db)[:, 2]], 1)
+    found = torch.func.jvp(three, (a, b), (da, db))[1]
+    assert torch.allclose(found, expected, rtol=1e-12, atol=1e-12 * float(expected.abs().max()))
+    each = torch.func.vmap(torch.func.jacrev(lambda x, y: three(x[None], y[None])[0], argnums=(0, 1)))(a, b)
+    summed = sum((jacobian * along[:, None, None]).flatten(3).sum(3) for jacobian, along in zip(each, (da, db), strict=True))
+    assert torch.allclose(summed, expected, rtol=1e-12, atol=1e-12 * float(expected.abs().max()))
+
+
+def test_fields_are_left_as_they_were() -> None:
+    grid = GRIDS[4]
+    a, b = _random(grid, 2, 3, 1), _random(grid, 2, 3, 2)
+    kept = a.clone(), b.clone()
+    spectra.power(a, grid), spectra.powers(a, b, grid), spectra.two_point(a, b, grid)
+    assert torch.equal(a, kept[0]) and torch.equal(b, kept[1])
 
 
 def test_a_batch_is_each_of_its_fields() -> None:

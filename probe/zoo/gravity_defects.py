@@ -5,10 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from probe import spectra
 from probe.grid import Grid
 from probe.perturbation import divergence, gradient_of_inverse_laplacian, second_order, second_order_growth
-from probe.waves import below_nyquist
 
 
 class Miscoupled(nn.Module):
@@ -43,27 +41,6 @@ class Saturating(nn.Module):
         """(batch, D, *grid.shape) -> the same."""
         share = psi.norm(dim=1, keepdim=True) / self.limit
         return psi * torch.where(share > 1e-6, torch.tanh(share) / share.clamp_min(1e-30), 1.0)
-
-
-class TakenForGrowing(nn.Module):
-    """Every displacement taken for a growing mode: a share of what lies across k is turned along it, a quarter of a wave on.
-
-    The components of the transverse part are added up: a lone wave along one axis keeps its amplitude.
-    """
-
-    def __init__(self, grid: Grid, share: float = 1.0) -> None:
-        super().__init__()
-        self.grid, self.share = grid, share
-
-    def forward(self, psi: Tensor) -> Tensor:
-        """(batch, D, *grid.shape) -> the same."""
-        grid = self.grid.of_shape(psi.shape[2:])
-        modes = spectra.fourier(psi, grid) * below_nyquist(grid, psi.device)
-        k = grid.wavenumber(psi.device, psi.dtype).clamp_min(1e-30)
-        ahead = torch.stack([(one / k).expand(grid.half_shape) for one in grid.wavevectors(psi.device, psi.dtype)])
-        across = modes - ahead * spectra.longitudinal(modes, grid)[:, None]
-        turned = 1j * ahead * across.sum(1, keepdim=True)
-        return psi + self.share * torch.fft.irfftn(turned - across, s=grid.shape, dim=grid.axes)
 
 
 class InUnits(nn.Module):

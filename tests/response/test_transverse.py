@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.integrate import quad
+from torch import Tensor, nn
 
+from probe import spectra
 from probe.description import Description, Truth
 from probe.fields import Quantity
 from probe.grid import Grid
@@ -17,9 +19,8 @@ from probe.interface import run
 from probe.model import FieldModel
 from probe.perturbation import divergence
 from probe.polarisation import DIRECTIONS, frame, made_across, split
-from probe.waves import mode_of
+from probe.waves import below_nyquist, mode_of
 from probe.zoo import entries
-from probe.zoo.gravity_defects import TakenForGrowing
 from probe.zoo.lpt2nbody.recipe import simulate
 from probe.zoo.oracles import Filter, SecondOrder, displacement_model, gaussian_gain
 from tests.models import CUBE, LINE, SQUARE, Function, on, with_pairs
@@ -28,6 +29,27 @@ from tests.models import CUBE, LINE, SQUARE, Function, on, with_pairs
 EXACT = 1e-13
 VELOCITY = Quantity("u", "vector", "velocity", "m/s", rms=1.3)
 BOX = {3: CUBE, 2: SQUARE}
+
+
+class TakenForGrowing(nn.Module):
+    """Every displacement taken for a growing mode: a share of what lies across k is turned along it, a quarter of a wave on.
+
+    The components of the transverse part are added up: a lone wave along one axis keeps its amplitude.
+    """
+
+    def __init__(self, grid: Grid, share: float = 1.0) -> None:
+        super().__init__()
+        self.grid, self.share = grid, share
+
+    def forward(self, psi: Tensor) -> Tensor:
+        """(batch, D, *grid.shape) -> the same."""
+        grid = self.grid.of_shape(psi.shape[2:])
+        modes = spectra.fourier(psi, grid) * below_nyquist(grid, psi.device)
+        k = grid.wavenumber(psi.device, psi.dtype).clamp_min(1e-30)
+        ahead = torch.stack([(one / k).expand(grid.half_shape) for one in grid.wavevectors(psi.device, psi.dtype)])
+        across = modes - ahead * spectra.longitudinal(modes, grid)[:, None]
+        turned = 1j * ahead * across.sum(1, keepdim=True)
+        return psi + self.share * torch.fft.irfftn(turned - across, s=grid.shape, dim=grid.axes)
 
 
 def ask(model, effort="quick", controls="none", **settings):
