@@ -88,6 +88,16 @@ def relative_error(error_square: ndarray, true_square: ndarray) -> Interval:
     return interval(rows, lambda kept: np.sqrt(kept[..., 0].mean(0) / kept[..., 1].mean(0)))
 
 
+def over(own: ndarray, other: ndarray, size: ndarray) -> Interval:
+    """Error power of one answer over that of another, over all points of the same simulations: (simulation,) each.
+
+    What lies below the rounding of float32 counts as that, so that two exact answers are alike.
+    """
+    floor = size.mean() * np.finfo(np.float32).eps ** 2
+    rows = np.stack([own, other], -1)
+    return interval(rows, lambda kept: np.maximum(kept[..., 0].mean(0), floor) / np.maximum(kept[..., 1].mean(0), floor))
+
+
 NEGLIGIBLE = 0.02  # of the truth: what a rival's error counts for at least, since a truth that it meets leaves nothing to beat
 
 

@@ -20,7 +20,7 @@ from xarray import Dataset
 
 from probe.grid import Grid
 from probe.intervals import over_samples
-from probe.spectra import fourier, spread
+from probe.spectra import fourier, inverse_of, spread
 from probe.waves import default_mode
 
 Triple = tuple[int, int, int]
@@ -190,7 +190,7 @@ def estimates(data: Dataset) -> dict[str, Any]:
 
     both = {side: np.concatenate([data[f"bispectrum_{side}"], data[f"power_{side}"]], 1) for side in ("pred", "true")}
     unit = data.attrs["field_unit"]
-    inverse = {"units": f"1/({unit})" if unit else ""}
+    inverse = {"units": inverse_of(unit)}
     made: dict[str, Any] = {}
     for side, rows in both.items():
         made[f"mean_{side}"] = (*of(rows[:, :width], lambda mean: mean, known), {"units": data[f"bispectrum_{side}"].units})

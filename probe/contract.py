@@ -76,6 +76,12 @@ class Subject(Protocol):
     def shared(self, key: str, function: Callable[[], Value]) -> Value:
         """`function()`, computed once a run for all probes; the key is a recipe."""
 
+    def expect(self, steps: int, seconds: float, what: str) -> Callable[[int], None]:
+        """Told before long work that is no pass of the model: how many steps of what, and about how long they take.
+
+        Gives what is to be told of steps that are done. All passes come before: a rehearsal ends here.
+        """
+
     def elsewhere(self, cosmology: Cosmology) -> Subject | None:
         """The same model or control in another cosmology: asked under its parameters, a control made anew there.
 
@@ -180,6 +186,8 @@ class Probe:
         probe that cannot know them declares none.
     controls : tuple of str
         The controls it is measured on beside the model, where they apply.
+    needs_network : bool
+        Whether it cannot be asked of latent variables that were recorded, behind which there is no network.
     references : tuple of str
         Papers, as they should stand in the report.
     """
@@ -188,6 +196,7 @@ class Probe:
     version: ClassVar[int] = 1
     checks: ClassVar[tuple[str, ...]] = ()
     controls: ClassVar[tuple[str, ...]] = ("simulator", "identity", "lpt2", "linear_filter", "untrained")
+    needs_network: ClassVar[bool] = True
     references: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, **values: Any) -> None:
@@ -227,6 +236,12 @@ class Probe:
     def applies(self, subject: Subject) -> str:
         """An empty string, or the reason why it cannot be asked of this subject; no forward pass."""
         return ""
+
+    def reason(self, subject: Subject) -> str:
+        """Why it cannot be asked of this subject, which may have no network at all; empty where it can."""
+        if self.needs_network and not subject.description.has_network:
+            return "there is no network to ask, only latent variables that were recorded: give a checkpoint with --model"
+        return self.applies(subject)
 
     def measure(self, subject: Subject) -> xarray.Dataset:
         """Ask the model. The only act that calls it."""

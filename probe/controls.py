@@ -5,7 +5,7 @@ Each control is a FieldModel, so that every probe measures it by the very code t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -42,8 +42,8 @@ class Absent:
     reason: str
 
 
-def build(name: str, model: FieldModel, pairs: Pairs | None, seed: int) -> Control | Absent:
-    """One control for a model, by name.
+def build(name: str, model: FieldModel, pairs: Pairs | None, seed: int, beside: Iterable[str] = ()) -> Control | Absent:
+    """One control for a model, by name; `beside` are names of what else may be asked for.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def build(name: str, model: FieldModel, pairs: Pairs | None, seed: int) -> Contr
         "untrained": lambda: _untrained(model, seed),
     }
     if name not in makers:
-        raise InputError(f"there is no control {name!r}; the controls are {', '.join(makers)}")
+        raise InputError(f"there is no control {name!r}; the controls are {', '.join([*makers, *beside])}")
     return makers[name]()
 
 
@@ -83,6 +83,8 @@ def _plain(network: Callable[[Tensor], Tensor], description: Description, like: 
 
 
 def _identity(description: Description, like: FieldModel) -> Control | Absent:
+    if not description.has_network:
+        return Absent("there is no network, only latent variables that were recorded")
     if not _alike(description.inputs, description.outputs):
         return Absent("the output is not of the input's quantities")
     growth = description.truth.growth_ratio

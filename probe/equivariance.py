@@ -76,8 +76,18 @@ def data_error(subject: Subject, output: str = "") -> xr.DataArray:
 def test_field(subject: Subject, index: int) -> tuple[Field, str]:
     """An input to try symmetries on: those of the pairs first, then made ones."""
     if subject.pairs and index < len(subject.pairs):
-        return subject.pairs[index][0], subject.pairs.name(index)
-    return made_field(subject, index, subject.grid), "Gaussian field, k^-2"
+        return subject.pairs[index][0], name_of_field(subject, index)
+    return made_field(subject, index, subject.grid), name_of_field(subject, index)
+
+
+def name_of_field(subject: Subject, index: int) -> str:
+    """What such an input is called; nothing is read or drawn."""
+    return subject.pairs.name(index) if subject.pairs and index < len(subject.pairs) else "Gaussian field, k^-2"
+
+
+def count_of_fields(subject: Subject, wanted: int) -> int:
+    """So many such inputs, of the pairs no more than there are."""
+    return min(wanted, len(subject.pairs)) if subject.pairs is not None else wanted
 
 
 def made_field(subject: Subject, index: int, grid: Grid) -> Field:
@@ -199,8 +209,15 @@ def through_window(data: xr.Dataset) -> str:
     return "" if boundary == "periodic" else f" (seen through a Hann window, for the box's boundary is {boundary!r})"
 
 
+def rivals(data: xr.Dataset) -> list[str]:
+    """The names of the rivals that it was measured beside."""
+    return [name for name in str(data.attrs.get("rivals", "")).split("\n") if name]
+
+
 def look(subject: str, model: xr.Dataset) -> dict[str, Any]:
     """Keywords of a subject's line, named as what it is: a simulator may be the law itself, the identity Zel'dovich's answer."""
+    if subject in (beside := rivals(model)):
+        return figures.rival_style(beside.index(subject), subject)
     identity = "Zel'dovich (input)" if model.attrs["theory"] else ""
     words = {"identity": identity, "simulator": str(model.attrs["simulator"]).removeprefix("the ")}
     return figures.style(subject, words.get(subject, ""))

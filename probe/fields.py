@@ -40,6 +40,9 @@ class Quantity:
     transform : str
         `module:function` in the place of shift and scale: of an input what the network sees of it, of an output what its
         answer means. Called as `transform(values, **parameters)` on (batch, width, *grid).
+    redshift_space : float or None
+        Of a velocity: 1/(aH), how far matter is displaced along the line of sight in redshift space for one unit of velocity, in
+        the grid's unit of length. Of peculiar velocities in km/s and comoving lengths in Mpc/h, today: 0.01.
     """
 
     name: str
@@ -51,12 +54,15 @@ class Quantity:
     scale: float | tuple[float, ...] = 1.0
     growth: tuple[float | str, float | str] | None = None
     transform: str = ""
+    redshift_space: float | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise ValueError(f"{self.name!r} is of kind {self.kind!r}; a kind is one of {', '.join(get_args(Kind))}")
         if 0 in (self.scale if isinstance(self.scale, tuple) else (self.scale,)):
             raise ValueError(f"{self.name!r} has scale 0; the network sees (x - shift) / scale, so it must not vanish")
+        if self.redshift_space is not None and (self.kind, self.quantity) != ("vector", "velocity"):
+            raise ValueError(f'{self.name!r} has redshift_space, which is for vectors whose quantity is "velocity"; leave it out')
 
     @property
     def is_vector(self) -> bool:
@@ -133,12 +139,7 @@ class Field:
 
     def parts(self) -> list[tuple[Quantity, slice]]:
         """Each quantity with the channels it takes."""
-        result, start = [], 0
-        for quantity in self.quantities:
-            stop = start + quantity.width(self.grid)
-            result.append((quantity, slice(start, stop)))
-            start = stop
-        return result
+        return parts_of(self.quantities, self.grid)
 
     def norm(self) -> Tensor:
         """Root mean square of each sample over channels and points: (batch,), float64."""
@@ -154,6 +155,16 @@ class Field:
         """
         quantity, channels = self.parts()[place_of(self.quantities, name)]
         return quantity, self.values[:, channels]
+
+
+def parts_of(quantities: tuple[Quantity, ...], grid: Grid) -> list[tuple[Quantity, slice]]:
+    """Each of some quantities with the channels that it takes of a field of all."""
+    result, start = [], 0
+    for quantity in quantities:
+        stop = start + quantity.width(grid)
+        result.append((quantity, slice(start, stop)))
+        start = stop
+    return result
 
 
 def place_of(quantities: tuple[Quantity, ...], name: str = "") -> int:

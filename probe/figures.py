@@ -26,7 +26,7 @@ np = lazy.load("numpy")
 
 Extent = tuple[float, float, float, float]
 
-INK, RULE = "#2b3440", "#e4e7eb"
+INK, RULE, GREY = "#2b3440", "#e4e7eb", "#8a94a0"
 _LONGEST_UNIT = 60  # characters; no axis has room for more
 
 # Helvetica's metrics are shared by Arial and Liberation Sans, so text measured here fits where the report is read.
@@ -40,7 +40,7 @@ HOUSE: dict[Any, Any] = {
     "axes.titlesize": 9.5,
     "axes.labelsize": 9.5,
     "axes.titlelocation": "left",
-    "axes.edgecolor": "#8a94a0",
+    "axes.edgecolor": GREY,
     "axes.labelcolor": INK,
     "axes.linewidth": 0.7,
     "axes.grid": True,
@@ -79,6 +79,8 @@ _SUBJECTS: dict[str, dict[str, Any]] = {
     "untrained": {"color": "#7f8790", "linestyle": ":", "linewidth": 1.8, "zorder": 2.5, "label": "untrained twin"},
 }
 _NEXT_COLORS = ("#56B4E9", "#8c6d31")
+# Of rivals, in their order: colours that neither the controls have nor, from Tol's muted palette, are taken for one another.
+_RIVAL_COLORS = ("#56B4E9", "#882255", "#999933", "#332288", "#8c6d31")
 _NEXT_DASHES: tuple[Any, ...] = ("-", "--", "-.", ":")
 
 
@@ -133,6 +135,12 @@ def style(subject: str, label: str = "") -> dict[str, Any]:
     return known | {"label": label or known["label"]}
 
 
+def rival_style(place: int, name: str) -> dict[str, Any]:
+    """Keywords of a line for a rival, by its place among them: the first twenty all differ."""
+    color, dash = _RIVAL_COLORS[place % len(_RIVAL_COLORS)], _NEXT_DASHES[place // len(_RIVAL_COLORS) % len(_NEXT_DASHES)]
+    return {"color": color, "linestyle": dash, "linewidth": 1.5, "zorder": 3.2, "label": name}
+
+
 def ramp(index: int, count: int) -> str:
     """The colour of one of `count` ordered curves of the same subject: dark to light, and never too pale for white paper."""
     import matplotlib
@@ -184,6 +192,13 @@ def rows(axes: Axes, x: ndarray, values: ndarray, look: Mapping[str, Any]) -> No
         axes.plot(x[seen], row[seen], **{**look, **points})
 
 
+def names(axes: Axes, words: Sequence[str]) -> None:
+    """A tick with a name at each whole number from 0, slanted where they would run into each other."""
+    slanted = len(words) * max(map(len, words)) >= 30
+    ends: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
+    axes.set_xticks(range(len(words)), labels=list(words), **ends)
+
+
 def logarithmic(axes: Axes) -> None:
     """A logarithmic x axis with ticks at 1, 2 and 5, in plain numbers: spectra span a decade or two."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -224,6 +239,8 @@ def slices(
     extent_unit: str = "",
     diverging: bool = True,
     shared: Sequence[Sequence[str]] | None = None,
+    limits: Sequence[tuple[float, float]] = (),
+    label: str = "value",
 ) -> Figure:
     """A row of images of two-dimensional fields.
 
@@ -239,6 +256,10 @@ def slices(
         Whether zero means nothing: then colours are symmetric about it.
     shared : sequence of sequences of titles, optional
         Groups that share one colour scale, neighbours in `fields`; a field in no group has its own. By default all share one.
+    limits : sequence of (float, float), optional
+        Of each group's colours.
+    label : str
+        What the values are; stands at the colour bars with the unit.
     """
     groups = [list(fields)] if shared is None else [list(group) for group in shared]
     groups += [[title] for title in fields if not any(title in group for group in groups)]
@@ -248,13 +269,13 @@ def slices(
     made.set_layout_engine("compressed")
     panels = dict(zip(fields, axes[0], strict=True))
     with house_style():
-        for group in groups:
-            limits = _limits([fields[title] for title in group], diverging)
+        for place, group in enumerate(groups):
+            reach = limits[place] if limits else _limits([fields[title] for title in group], diverging)
             for title in group:
-                image = _image(panels[title], fields[title], extent, limits, diverging)
+                image = _image(panels[title], fields[title], extent, reach, diverging)
                 panels[title].set_title(title)
             bar = made.colorbar(image, ax=[panels[title] for title in group], location="bottom", aspect=16 * len(group), pad=0.03)
-            bar.set_label(axis_label("value", unit) + _without_power(bar, limits))
+            bar.set_label(axis_label(label, unit) + _without_power(bar, reach))
             bar.outline.set_visible(False)  # type: ignore[operator]
         for panel in axes[0]:
             panel.set_xlabel(axis_label("x", extent_unit or "cells"))
@@ -280,7 +301,9 @@ def matrix(values: ndarray, rows: Sequence[str], columns: Sequence[str], unit: s
     with house_style():
         image = panel.imshow(values, cmap="RdBu_r" if signed else "Blues", vmin=low, vmax=high, aspect="auto")
         panel.grid(False)
-        panel.set_xticks(range(len(columns)), labels=columns, rotation=0 if max(map(len, columns), default=0) < 9 else 30)
+        slanted = max(map(len, columns), default=0) >= 9
+        ends: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
+        panel.set_xticks(range(len(columns)), labels=columns, **ends)
         panel.set_yticks(range(len(rows)), labels=rows)
         panel.tick_params(length=0)
         panel.spines[:].set_visible(False)

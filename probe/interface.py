@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from probe import baseline as baselines
-from probe import controls as controls_room
 from probe import registry, report, store
 from probe.contract import Effort, Probe, Result
 from probe.errors import InputError
@@ -70,6 +69,7 @@ def run(
     overwrite: bool = False,
     command: str = "",
     progress: Progress | None = None,
+    rivals: Mapping[str, str | Path | FieldModel] | None = None,
     baseline: str | Path | None = None,
     update_baseline: bool = False,
     tolerance: float = baselines.TOLERANCE,
@@ -88,6 +88,10 @@ def run(
         Where to store the run and its report; nothing is stored without it.
     settings : mapping of probe to mapping of parameter to value, optional
     controls : "all", "none" or sequence of str
+        Rivals are named like controls.
+    rivals : mapping of name to FieldModel, checkpoint, "zoo:NAME" or pattern of files, optional
+        Other answers to the inputs of the pairs, which the model's are laid beside; behind a pattern a colon and the array in the
+        files. Those of the description are there without it.
     baseline : path, optional
         The record of an earlier run that this one may not fall behind; written where there is none.
     update_baseline : bool
@@ -107,7 +111,9 @@ def run(
     asked = configure(registry.find(words), settings or {})
     folder = None if out is None else Path(out)
     told, wanted = command or _spelled(words, model), wanted_controls(controls)
-    plan = Plan(asked, model, make_pairs(model, data), effort, seed, wanted, folder, told, progress or Silent())
+    plan = Plan(
+        asked, model, make_pairs(model, data), effort, seed, wanted, folder, told, progress or Silent(), rivals=rivals or {}
+    )
     results, document = execute(plan, resume, overwrite)
     if record is not None:
         document["baseline"] = baselines.hold(document, record, update_baseline, tolerance)
@@ -118,10 +124,10 @@ def run(
     return Run(results, document, folder)
 
 
-def wanted_controls(given: str | Sequence[str]) -> Sequence[str]:
-    """The controls that "all", "none", a name or names stand for."""
+def wanted_controls(given: str | Sequence[str]) -> Sequence[str] | None:
+    """The controls that "all", "none", a name or names stand for; None for all that there are."""
     if isinstance(given, str):
-        return {"all": controls_room.ORDER, "none": ()}.get(given, (given,))
+        return {"all": None, "none": ()}.get(given, (given,))
     return list(given)
 
 

@@ -143,6 +143,25 @@ def settings_of(given: tuple[str, ...]) -> dict[str, dict[str, str]]:
     return result
 
 
+def rivals_of(given: tuple[str, ...]) -> dict[str, str]:
+    """`NAME=FILES` options as a mapping.
+
+    Raises
+    ------
+    InputError
+        If one has another form, or two have one name.
+    """
+    result: dict[str, str] = {}
+    for item in given:
+        name, equals, what = (part.strip() for part in item.partition("="))
+        if not (name and equals and what):
+            raise InputError(f"--rival takes NAME=FILES, such as 'U-Net of 2019=unet_*.npy'; found {item!r}")
+        if name in result:
+            raise InputError(f"--rival names {name!r} twice; give each a name of its own")
+        result[name] = what
+    return result
+
+
 def batch_size_of(text: str) -> int | None:
     """Samples in one pass; None for "auto".
 

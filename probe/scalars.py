@@ -17,7 +17,7 @@ from xarray import Dataset
 from probe.agreement import compare
 from probe.contract import Measured, Subject
 from probe.coupling import is_displacement
-from probe.equivariance import PairCase
+from probe.equivariance import PairCase, rivals
 from probe.fields import Quantity, place_of
 from probe.grid import Grid
 from probe.perturbation import divergence
@@ -73,21 +73,23 @@ def read_pair(subject: Subject, case: PairCase) -> tuple[Tensor, Tensor, float]:
     -------
     answer, truth : Tensor, (1, 1, *grid.shape), float64, on the model's device
     rounding : float
-        Power that storing the truth may have added, in unit^2 L^D.
+        Power that storing the truth, or the network's own arithmetic where that is coarser, may have added, in unit^2 L^D.
     """
     assert subject.pairs is not None
     given, truth = subject.pairs[case.index]
     quantity, values = subject.model(given).part(case.output)
     stored = truth.part(case.output)[1]
     how, grid = reading(subject, quantity), subject.grid
-    answer, true = (windowed(_read(x.to(values.device).double(), how, grid), grid) for x in (values, stored))
-    # A derivative multiplies what storing the truth added by k, which is largest at Nyquist.
-    rounding = float(compare(stored, stored, grid)["rounding"]) * (grid.nyquist**2 if how else 1.0)
+    answer, true = (windowed(read(x.to(values.device).double(), how, grid), grid) for x in (values, stored))
+    # A derivative multiplies what storing the truth added by k, which is largest at Nyquist. A network that computes more coarsely
+    # than the truth was stored adds as much of its own.
+    coarser = torch.finfo(subject.model.dtype).eps / torch.finfo(stored.dtype).eps
+    rounding = float(compare(stored, stored, grid)["rounding"]) * max(1.0, coarser) ** 2 * (grid.nyquist**2 if how else 1.0)
     return answer, true, rounding
 
 
-def _read(values: Tensor, how: str, grid: Grid) -> Tensor:
-    """(1, width, *grid.shape) -> (1, 1, *grid.shape)."""
+def read(values: Tensor, how: str, grid: Grid) -> Tensor:
+    """A quantity as one scalar field, as `reading` says: (batch, width, *grid.shape) -> (batch, 1, *grid.shape)."""
     if not how:
         return values
     sign = -1 if how == "-div" else 1
@@ -108,5 +110,6 @@ def better_filter(measured: Measured, error: Callable[[Dataset], ndarray]) -> st
 
 
 def shown(measured: Measured) -> list[str]:
-    """The subjects that are drawn, the model last."""
-    return [name for name in ("identity", "linear_filter", "lpt2", "lpt2_filter", "model") if name in measured]
+    """The subjects that are drawn, rivals behind the controls and the model last."""
+    names = ("identity", "linear_filter", "lpt2", "lpt2_filter", *rivals(measured["model"]), "model")
+    return [name for name in names if name in measured]

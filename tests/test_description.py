@@ -14,6 +14,7 @@ from probe.description import (
     Cosmology,
     DataSource,
     Description,
+    Representation,
     Symmetries,
     Truth,
     guess_description,
@@ -102,7 +103,7 @@ def test_every_key_of_the_design_is_understood(tmp_path: Path) -> None:
     assert found.symmetries == Symmetries(("x", "y"), ("z",), False, True)
     assert found.constraints == Constraints(zero_mean=("psi_final",), curl_free=("psi_final",), residual="mynet:euler")
     assert found.conditioning == {"Omega_m": {"default": 0.31, "bounds": [0.1, 0.5]}}
-    assert found.representation == {"layer": "coarse"}
+    assert found.representation == Representation(layer="coarse")
     assert found.data == DataSource("heldout", "za_*.npy", "nbody_*.npy")
     first, second = found.cosmologies
     assert first == Cosmology(
@@ -179,6 +180,8 @@ def test_the_code_it_names_is_listed() -> None:
         ({"output": [{"scale": 0}]}, "must not vanish"),
         ({"output": [{"scale": 10**400}]}, "expected a finite number"),
         ({"output": [{"rms": "big"}]}, "rms in .* is 'big'; expected a positive number"),
+        ({"output": [{"redshift_space": 0.01}]}, 'redshift_space, which is for vectors whose quantity is "velocity"; leave it out'),
+        ({"output": [{"kind": "vector", "quantity": "velocity", "redshift_space": 0}]}, "is 0; expected a positive number"),
         ({"factory": "mynet.UNet"}, 'expected "module:object"'),
         ({"truth": {"law": "magic"}}, 'expected "gravity" or "module:function"'),
         ({"truth": {"growth_ratio": 0}}, "expected a positive number"),

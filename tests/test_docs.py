@@ -20,7 +20,8 @@ BLOCKS = [
 
 @pytest.mark.parametrize("text", [text for _, language, text in BLOCKS if language == "toml"])
 def test_every_description_in_the_docs_is_one(text: str) -> None:
-    assert parse_description(tomllib.loads(text), "docs").channels_out > 0
+    found = parse_description(tomllib.loads(text), "docs")
+    assert found.channels_out > 0 or not found.has_network
 
 
 @pytest.mark.parametrize("text", [text for _, language, text in BLOCKS if language == "python"])

@@ -18,6 +18,8 @@ from probe.description import (
     Cosmology,
     DataSource,
     Description,
+    Representation,
+    Rival,
     Symmetries,
     Truth,
     guess_description,
@@ -185,7 +187,8 @@ WHOLE = Description(
     data=DataSource("heldout", "a_*.npy", "b_*.npy"),
     cosmologies=(Cosmology("low", 0.2, "a_*.npy", "b_*.npy", 0.5, {"z": 0.2, "odd key": 1.0}), Cosmology("open", omega_m=0.2)),
     conditioning={"z": {"default": 0.5, "bounds": [0.0, 1.0]}, "odd key": {"default": 1.0}},
-    representation={"layer": "coarse"},
+    rivals=(Rival("U-Net of 2019", ("a_*.npy", "b.h5:x")), Rival("twin", model="zoo:twin")),
+    representation=Representation(layer="coarse"),
     guessed=("the box is periodic", "something else"),
 )
 
@@ -201,7 +204,7 @@ def test_whatever_is_described_reads_back_from_the_template() -> None:
         assert again == description and again.guessed == description.guessed
 
 
-@pytest.mark.parametrize("part", [Call, Truth, Constraints, Cosmology, DataSource, Quantity, Grid, Symmetries])
+@pytest.mark.parametrize("part", [Call, Truth, Constraints, Cosmology, DataSource, Quantity, Grid, Rival, Symmetries])
 def test_every_key_there_is_stands_in_the_template(part: type) -> None:
     bare = template(Description(Grid.cubic(8, 8.0), (Quantity("a"),), (Quantity("b"),)), "ckpt.pt")
     keys = {line.lstrip("# ").partition(" = ")[0] for line in bare.splitlines() if " = " in line}
@@ -219,7 +222,16 @@ def test_every_commented_key_is_one_that_can_be_taken_as_it_stands(dimension: in
     for number in offers:
         taken = {number, *[header for header in headers if header < number][-1:]}
         text = "\n".join(line.removeprefix("# ") if place in taken else line for place, line in enumerate(lines))
-        names = ("zero_mean", "conserved_mean", "positive", "divergence_free", "curl_free", "redshift", "parameters = {")
+        names = (
+            "zero_mean",
+            "conserved_mean",
+            "positive",
+            "divergence_free",
+            "curl_free",
+            "redshift",
+            "parameters = {",
+            "U-Net of 2019",
+        )
         if not any(name in lines[number] for name in names):  # these name outputs and parameters that this description lacks
             assert _read(text) is not None
 

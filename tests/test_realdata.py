@@ -47,6 +47,8 @@ QUICK = {
     "plane_wave.shifts": "1",
     "null.fields": "1",
     "conservation.fields": "2",
+    "saliency.samples": "2",
+    "saliency_sanity.samples": "2",
 }
 # Figures take longer than all else: one report in two dimensions is drawn, and one on a line between walls.
 DRAWN = ("ocean_upper", "scinet_later")
@@ -134,6 +136,20 @@ EXPECTED = {
     "ocean_lower": (
         1,
         {"phase/lattice_phases": "fail", "plane_wave/allowed_modes": "fail", "conservation/mean": "pass", "transfer": "pass"},
+    ),
+    "ocean_upper_statistics": (
+        1,
+        {
+            "transfer": "pass",
+            "scattering/coefficients": "pass",
+            "scattering/normalised": "inconclusive",
+            "one_point/kl_divergence": "fail",
+            "bispectrum/beats_linear_filter": "fail",
+        },
+    ),
+    "ocean_lower_statistics": (
+        1,
+        {"transfer": "pass", "scattering": "pass", "one_point/kl_divergence": "fail", "bispectrum/beats_linear_filter": "fail"},
     ),
     "ocean_upper_circular": (0, {"phase": "pass", "plane_wave": "pass", "null": "pass"}),
     "deepmass": (1, {"rotation/square_group": "fail", "phase": "not_applicable", "transfer": "not_applicable"}),
@@ -259,6 +275,37 @@ def test_the_upper_ocean_is_forced_with_noise_on_scales_where_the_truth_has_none
     slopes = [np.polyfit(np.log(data.shell_wavenumber[:8]), np.log(power), 1)[0] for power in (truth, answer)]
     assert slopes[0] > 3.5 and slopes[1] < 1
     assert float(answer[0] / truth[0]) > 1000
+
+
+def modulus_of_shell(field: np.ndarray, shell: int) -> np.ndarray:
+    """What the modes with |n| from shell - 1/2 to shell + 1/2 hold of fields (n, x, y)."""
+    n = np.fft.fftfreq(64, 1 / 64)
+    size = np.hypot(n[:, None], n)
+    return np.fft.ifft2(np.fft.fft2(field) * ((size >= shell - 0.5) & (size < shell + 0.5))).real
+
+
+@pytest.mark.parametrize(("layer", "variance", "nats", "ratio"), [("upper", 499, 2.65, 3.8), ("lower", 205, 2.26, 4.1)])
+def test_statistics_of_the_ocean_by_hand(layer: str, variance: float, nats: float, ratio: float) -> None:
+    report = f"ocean_{layer}_statistics"
+    q, forcing = snapshots()
+    true = forcing[:, LAYERS[layer][0]] if forcing.ndim == 4 else forcing
+    answer = closure(q, layer)
+    k = 2 * np.pi * np.fft.fftfreq(64)
+    smooth = np.exp(-0.5 * (k[:, None] ** 2 + k**2) * 8.0**2)
+    rough, even = (np.fft.ifft2(np.fft.fft2(values) * smooth).real for values in (answer, true))
+    assert np.var(rough, (1, 2)).mean() / np.var(even, (1, 2)).mean() == pytest.approx(variance, rel=0.01)
+    data = measured(report, "one_point")
+    assert float(data.kl[:, 0, -1].mean()) == pytest.approx(nats, rel=0.01) and float(data.null[:, 0, -1].mean()) < 0.12
+    assert float(data.kl[:, 0, 0].mean()) < float(data.null[:, 0, 0].mean())  # point by point another snapshot
+    # One kind of triangle, B(5, 5, 5), from what the shell holds: V^2 <f^3> over the number of its triangles.
+    data = measured(report, "bispectrum")
+    (place,) = np.flatnonzero((data.shells.values == 5).all(-1))
+    count = np.mean(modulus_of_shell(np.eye(1, 64 * 64).reshape(1, 64, 64), 5)[0] ** 3) * (64 * 64) ** 3
+    for fields, side in ((answer, "pred"), (true, "true")):
+        by_hand = 1e12 * np.mean(modulus_of_shell(fields, 5) ** 3, (1, 2)) / count
+        scale = np.abs(by_hand).max()
+        np.testing.assert_allclose(data[f"bispectrum_{side}"].values[:, place], by_hand, rtol=0, atol=1e-3 * scale)
+    assert value(report, "bispectrum/beats_linear_filter") == pytest.approx(ratio, rel=0.03)
 
 
 def test_what_the_ocean_closure_does_below_the_cell_is_the_coarse_models_own_aliasing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ def reasons(model: FieldModel, data: Path | None = None) -> dict[str, str]:
     from probe.runner.subject import LocalSubject
 
     pairs = make_pairs(model, data)
-    return {name: p().applies(LocalSubject("model", model, pairs, "default", 0, name)) for name, p in catalogue().items()}
+    return {name: p().reason(LocalSubject("model", model, pairs, "default", 0, name)) for name, p in catalogue().items()}
 
 
 def _shown(value: Any) -> str:

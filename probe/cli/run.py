@@ -13,7 +13,7 @@ from probe.cli.options import PATH, form_option, model_options, tolerance_option
 from probe.cli.report import FORMS, tell
 from probe.cli.terminal import Terminal
 from probe.errors import InputError, printable
-from probe.parameters import batch_size_of, settings_of
+from probe.parameters import batch_size_of, rivals_of, settings_of
 
 if TYPE_CHECKING:
     from probe.model import FieldModel
@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     "--set", "settings", multiple=True, metavar="PROBE.PARAMETER=VALUE", help="Set a parameter; `probe explain PROBE` lists them."
 )
 @click.option("--controls", default="all", show_default=True, help="all, none, or names separated by commas.")
+@click.option(
+    "--rival",
+    "rivals",
+    multiple=True,
+    metavar="NAME=FILES",
+    help="Other answers to lay the model's beside: a pattern of files, a checkpoint, or `zoo:NAME`.",
+)
 @click.option("--effort", type=click.Choice(["quick", "default", "full"]), default="default", show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--batch-size", default="auto", show_default=True, help="Samples in one forward pass, or auto.")
@@ -70,6 +77,7 @@ def run(
             out=folder,
             settings=wanted,
             controls=names,
+            rivals=rivals_of(options["rivals"]),
             effort=options["effort"],
             seed=options["seed"],
             resume=options["resume"],

@@ -16,11 +16,12 @@ from torch import Tensor
 
 from probe.data.fingerprint import of_files
 from probe.data.layout import Layout
+from probe.data.quantities import Known, called, known_from, read_known
 from probe.data.samples import FileSamples, find_side
 from probe.data.tables import read_table
-from probe.description import Cosmology, Description
+from probe.description import Cosmology, Description, names_function
 from probe.errors import InputError
-from probe.fields import Field
+from probe.fields import Field, Quantity
 from probe.waves import at_rest
 
 
@@ -39,8 +40,10 @@ class Pairs(Sequence[tuple[Field, Field]]):
         What the inputs are multiplied with.
     truth : str
         What the targets are: "pairs" that were made with the data, answers of the "law", or of "2LPT".
-    conditioning, beside : mapping of str to array, (pair, ...)
-        Of each pair: the parameters that the model is called with, and physical quantities that belong to it.
+    conditioning : mapping of str to array, (pair,)
+        Of each pair the parameters that the model is called with.
+    beside : mapping of str to Known
+        Physical quantities that belong to each pair.
     tables : tuple of Path
         The files that hold the last two.
     """
@@ -52,28 +55,31 @@ class Pairs(Sequence[tuple[Field, Field]]):
     factor: float = 1.0
     truth: str = "pairs"
     conditioning: Mapping[str, np.ndarray] = field(default_factory=dict)
-    beside: Mapping[str, np.ndarray] = field(default_factory=dict)
+    beside: Mapping[str, Known] = field(default_factory=dict)
     tables: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def __getitem__(self, index: int) -> tuple[Field, Field]:  # type: ignore[override]
-        described = self.description
-        given, truth = (
-            Field(
-                _sample(side, index, Layout(quantities, described.grid, described.data.channels), what), described.grid, quantities
-            )
-            for side, quantities, what in (
-                (self.inputs, described.inputs, f"the input of {self.names[index]}"),
-                (self.targets, described.outputs, f"the target of {self.names[index]}"),
-            )
-        )
-        given = replace(given, conditioning=tuple(self.parameters(index).items()))
-        return scaled(given, self.factor), truth
+        return self.given(index), self.truth_of(index)
 
     def __iter__(self) -> Iterator[tuple[Field, Field]]:
         return (self[i] for i in range(len(self)))
+
+    def given(self, index: int) -> Field:
+        """The input of a pair alone."""
+        given = self._read(self.inputs, self.description.inputs, index, f"the input of {self.names[index]}")
+        return scaled(replace(given, conditioning=tuple(self.parameters(index).items())), self.factor)
+
+    def truth_of(self, index: int) -> Field:
+        """The truth of a pair alone."""
+        return self._read(self.targets, self.description.outputs, index, f"the target of {self.names[index]}")
+
+    def _read(self, side: Sequence[Any], quantities: tuple[Quantity, ...], index: int, what: str) -> Field:
+        described = self.description
+        layout = Layout(quantities, described.grid, described.data.channels)
+        return Field(_sample(side, index, layout, what), described.grid, quantities)
 
     def name(self, index: int) -> str:
         """What a pair is called."""
@@ -83,9 +89,9 @@ class Pairs(Sequence[tuple[Field, Field]]):
         """What the model is called with for a pair; what is not named keeps its default."""
         return {name: float(column[index]) for name, column in self.conditioning.items()}
 
-    def quantities(self, index: int) -> dict[str, float | np.ndarray]:
+    def quantities(self, index: int) -> dict[str, float | str | np.ndarray]:
         """Physical quantities that belong to a pair, by name."""
-        return {name: float(column[index]) if column.ndim == 1 else column[index] for name, column in self.beside.items()}
+        return {name: one.at(index) for name, one in self.beside.items()}
 
     def fingerprint(self) -> str:
         """sha256 over names and contents; of files beyond a GiB in all, over sizes, dates and ends."""
@@ -98,6 +104,8 @@ class Pairs(Sequence[tuple[Field, Field]]):
                 digest.update(os.fsencode(name))
                 digest.update(np.ascontiguousarray(source).tobytes())
         digest.update(of_files(self.tables))
+        for name, one in self.beside.items():
+            digest.update(name.encode() + np.ascontiguousarray(one.values).tobytes())
         return digest.hexdigest()
 
 
@@ -212,18 +220,22 @@ def _with_tables(pairs: Pairs, folder: Path) -> Pairs:
             "[conditioning], or write quantities in the place of parameters"
         )
     conditioning = read_table(folder, source.parameters, len(pairs), wanted) if source.parameters else {}
-    beside = read_table(folder, source.quantities, len(pairs)) if source.quantities else {}
+    filed = bool(source.quantities) and not names_function(source.quantities)
+    beside = read_known(folder, source, len(pairs)) if filed else pairs.beside
     for name, column in conditioning.items():
         if column.ndim > 1:
             raise InputError(
                 f"the column {name!r} of {source.parameters} has shape {column.shape}; a parameter is one number a pair"
             )
-    tables = tuple(folder / place.partition(":")[0] for place in (source.parameters, source.quantities) if place)
+    places = (source.parameters, source.quantities if filed else "")
+    tables = tuple(folder / place.partition(":")[0] for place in places if place)
     return replace(pairs, conditioning=conditioning, beside=beside, tables=tables)
 
 
 def call_pairs(function: Callable[[], Any], description: Description) -> Pairs:
     """The pairs that a function of the user's gives: (inputs, targets), each (pair, channel, *grid) or a sequence of samples.
+
+    A third item is a dict of physical quantities that belong to each pair.
 
     Raises
     ------
@@ -231,18 +243,33 @@ def call_pairs(function: Callable[[], Any], description: Description) -> Pairs:
         If it raises, or gives something else.
     """
     name = description.data.path or getattr(function, "__name__", "the data function")
+    given = called(function, name)
     try:
-        given = function()
-    except Exception as error:  # the function is the user's, and may raise anything
-        raise InputError(f"{name} raised {type(error).__name__} ({error}); mend it there") from error
-    try:
-        inputs, targets = given
+        inputs, targets, *more = given
         counts = len(inputs), len(targets)
     except (TypeError, ValueError):
         raise InputError(f"{name} gave a {type(given).__name__}; expected (inputs, targets), each (pair, channel, *grid)") from None
     if counts[0] != counts[1] or not counts[0]:
         raise InputError(f"{name} gave {counts[0]} inputs and {counts[1]} targets; every input needs its target")
-    return _with_tables(Pairs(inputs, targets, description, tuple(f"pair {i}" for i in range(counts[0]))), description.folder)
+    if len(more) > 1:
+        raise InputError(f"{name} gave {2 + len(more)} items; expected (inputs, targets), and a dict of quantities behind them")
+    if more and description.data.quantities:
+        raise InputError(f"{name} gives quantities, and [data] quantities names {description.data.quantities!r}; keep one of them")
+    beside = known_from(more[0], description.data, counts[0], name) if more else {}
+    names = tuple(f"pair {i}" for i in range(counts[0]))
+    return _with_tables(Pairs(inputs, targets, description, names, beside=beside), description.folder)
+
+
+def with_quantities(pairs: Pairs, function: Callable[[], Any]) -> Pairs:
+    """The pairs with the physical quantities that a function of the user's gives: a dict of arrays.
+
+    Raises
+    ------
+    InputError
+        If it raises, or gives something else.
+    """
+    source = pairs.description.data
+    return replace(pairs, beside=known_from(called(function, source.quantities), source, len(pairs), source.quantities))
 
 
 def _sample(side: Sequence[Any], index: int, layout: Layout, what: str) -> Tensor:

@@ -19,7 +19,7 @@ from probe.errors import InputError
 _MOST = 2**27  # numbers of a column
 
 
-def read_table(folder: Path, place: str, rows: int, wanted: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
+def read_table(folder: Path, place: str, rows: int | None, wanted: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
     """The columns of a table beside the samples.
 
     Parameters
@@ -28,8 +28,8 @@ def read_table(folder: Path, place: str, rows: int, wanted: tuple[str, ...] = ()
     place : str
         "params.csv", whose first line names the columns; "params.npz", an array each; "params.npy" or "runs.h5:/table" with named
         fields; "runs.h5:/group", a dataset each.
-    rows : int
-        Pairs.
+    rows : int or None
+        Pairs; None: any number, and columns of words too.
     wanted : tuple of str
         Columns that must be there, and are all that is read; empty: every column of numbers.
 
@@ -53,7 +53,14 @@ def read_table(folder: Path, place: str, rows: int, wanted: tuple[str, ...] = ()
     return found
 
 
-def _checked(column: np.ndarray, place: str) -> np.ndarray:
+def read_columns(folder: Path, place: str) -> dict[str, np.ndarray]:
+    """Every column of a table, of whatever length, those of words too."""
+    return read_table(folder, place, None)
+
+
+def _checked(column: np.ndarray, place: str, words: bool = False) -> np.ndarray:
+    if words and column.dtype.kind in "US":
+        return column.astype(str)
     if column.dtype.kind not in "fiub":
         raise InputError(f"{place} holds {column.dtype}; expected numbers")
     values = column.astype(float)
@@ -62,8 +69,8 @@ def _checked(column: np.ndarray, place: str) -> np.ndarray:
     return values
 
 
-def _check_rows(shape: tuple[int, ...], place: str, rows: int) -> None:
-    if shape[:1] != (rows,) or prod(shape) > _MOST:
+def _check_rows(shape: tuple[int, ...], place: str, rows: int | None) -> None:
+    if (rows is not None and shape[:1] != (rows,)) or prod(shape) > _MOST:
         raise InputError(f"{place} has shape {shape} and there are {rows} pairs; give a row for each, in their order")
 
 
@@ -75,14 +82,14 @@ def _asked(names: Collection[str], wanted: tuple[str, ...], path: Path) -> Colle
     return wanted or names
 
 
-def _of_csv(path: Path, key: str, rows: int, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _of_csv(path: Path, key: str, rows: int | None, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = list(islice(filter(None, csv.reader(file, skipinitialspace=True)), rows + 2))
+            lines = list(islice(filter(None, csv.reader(file, skipinitialspace=True)), None if rows is None else rows + 2))
     except (OSError, UnicodeDecodeError, csv.Error) as fault:
         raise InputError(f"{path} cannot be read as a .csv ({fault}); write it again") from None
     head, body = [name.strip() for name in (lines or [[]])[0]], lines[1:]
-    if len(body) != rows:
+    if rows is not None and len(body) != rows:
         count = "more" if len(body) > rows else str(len(body))
         raise InputError(f"{path} has {count} rows and there are {rows} pairs; give a row for each, in their order")
     for number, row in enumerate(body, 1):
@@ -91,8 +98,11 @@ def _of_csv(path: Path, key: str, rows: int, wanted: tuple[str, ...]) -> dict[st
     found = dict[str, np.ndarray]()
     for name in _asked(head, wanted, path):
         place = head.index(name)
-        if (numbers := _numbers([row[place] for row in body], name, path, bool(wanted))) is not None:
+        texts = [row[place].strip() for row in body]
+        if (numbers := _numbers(texts, name, path, bool(wanted))) is not None:
             found[name] = _checked(numbers, f"the column {name!r} of {path}")
+        elif rows is None:
+            found[name] = np.array(texts)
     return found
 
 
@@ -106,7 +116,7 @@ def _numbers(texts: list[str], name: str, path: Path, needed: bool) -> np.ndarra
         return None
 
 
-def _of_fields(path: Path, key: str, rows: int, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _of_fields(path: Path, key: str, rows: int | None, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
     """An array with named fields."""
     if path.suffix.lower() not in FORMATS:
         raise InputError(f"{path} is no table that is read; give a .csv, .npy, .npz or HDF5 file with a column each")
@@ -116,21 +126,21 @@ def _of_fields(path: Path, key: str, rows: int, wanted: tuple[str, ...]) -> dict
         names = _asked(stored.dtype.names, wanted, path)
         _check_rows(stored.shape, str(path), rows)
         table = stored.read(None)
-    return {name: _checked(table[name], f"the column {name!r} of {path}") for name in names}
+    return {name: _checked(table[name], f"the column {name!r} of {path}", rows is None) for name in names}
 
 
-def _of_arrays(path: Path, names: Mapping[str, str], rows: int, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _of_arrays(path: Path, names: Mapping[str, str], rows: int | None, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
     """An array for each column, by the name that it has in the file."""
     found = dict[str, np.ndarray]()
     for name in _asked(names, wanted, path):
         place = f"the column {name!r} of {path}"
         with opened(path, names[name]) as stored:
             _check_rows(stored.shape, place, rows)
-            found[name] = _checked(stored.read(None), place)
+            found[name] = _checked(stored.read(None), place, rows is None)
     return found
 
 
-def _of_npz(path: Path, key: str, rows: int, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _of_npz(path: Path, key: str, rows: int | None, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist()]
@@ -139,7 +149,7 @@ def _of_npz(path: Path, key: str, rows: int, wanted: tuple[str, ...]) -> dict[st
     return _of_arrays(path, {name: name for name in names}, rows, wanted)
 
 
-def _of_hdf5(path: Path, key: str, rows: int, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _of_hdf5(path: Path, key: str, rows: int | None, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
     """The datasets of a group, or one with named fields."""
     import h5py
 

@@ -8,6 +8,8 @@ from typing import Any
 
 def assumed(table: Mapping[str, Any]) -> tuple[str, ...]:
     """One sentence for each default that a description rests on, from its table as tomllib gives it."""
+    if "grid" not in table:
+        return ()
     grid, truth = table["grid"], table.get("truth", {})
     gravity = truth.get("law") == "gravity"
     defaults = {

@@ -9,16 +9,26 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from probe.description.representation import Representation
+from probe.description.rival import Rival, check_names
 from probe.fields import Quantity
 from probe.grid import Grid
 
 AXES = ("x", "y", "z")
+# Of a description without a network: no field is ever put on it.
+NOWHERE = Grid((2,), (2.0,), "", "none")
+_FILES = ("csv", "npy", "npz", "h5", "hdf5", "hdf", "he5", "nc", "nc4", "cdf", "pt", "pth", "zarr", "fits", "fit", "fts")
 _CODE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
 def names_code(text: str) -> bool:
     """Whether a text has the form `module:object`, and so names code to be run."""
     return _CODE.fullmatch(text) is not None
+
+
+def names_function(text: str) -> bool:
+    """The same where a file and an array in it may stand too: "haloes.npz:mass" names no code."""
+    return names_code(text) and text.partition(":")[0].rpartition(".")[2].lower() not in _FILES
 
 
 @dataclass(frozen=True)
@@ -157,7 +167,14 @@ class DataSource:
     channels : {"first", "last"}
         Where the files have their axis of channels.
     parameters, quantities : str
-        Tables with a row for each pair: values of the conditioning, and physical quantities beside the fields.
+        Tables with a row for each pair: values of the conditioning, and physical quantities beside the fields. The latter may be
+        `module:function` too: called without arguments it gives a dict of arrays.
+    categorical : tuple of str
+        Quantities whose whole numbers are names; those of words are so by themselves.
+    units : dict of str to str
+        Of the quantities.
+    coordinates : dict of str to dict
+        Of each quantity that is a curve, what it runs along: "name", "unit", and "values", numbers or the name of a column.
     """
 
     path: str = ""
@@ -166,6 +183,9 @@ class DataSource:
     channels: str = "first"
     parameters: str = ""
     quantities: str = ""
+    categorical: tuple[str, ...] = ()
+    units: dict[str, str] = field(default_factory=dict)
+    coordinates: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -222,10 +242,12 @@ class Description:
     constraints : Constraints
     data : DataSource
     cosmologies : tuple of Cosmology
+    rivals : tuple of Rival
+        Other answers to the inputs of its pairs, which its own are laid beside; no part of what it says of the model.
     conditioning : dict
         For each parameter of the model {"default": number, "bounds": [low, high]}.
-    representation : dict
-        Where the latent variables are: "encoder", "decoder" or "layer", each with a name.
+    representation : Representation
+        Where the latent variables are.
     guessed : tuple of str
         One sentence for each thing that was taken from the weights and that nobody confirmed.
     assumed : tuple of str
@@ -248,8 +270,9 @@ class Description:
     constraints: Constraints = Constraints()
     data: DataSource = DataSource()
     cosmologies: tuple[Cosmology, ...] = ()
+    rivals: tuple[Rival, ...] = ()
     conditioning: dict[str, dict[str, Any]] = field(default_factory=dict)
-    representation: dict[str, str] = field(default_factory=dict)
+    representation: Representation = field(default_factory=Representation)
     guessed: tuple[str, ...] = ()
     assumed: tuple[str, ...] = field(default=(), compare=False)
     source: str = field(default="", compare=False)
@@ -265,7 +288,8 @@ class Description:
                     raise ValueError(f"{quantity.name!r} grows with {name!r}, which is no parameter; add it to [conditioning]")
         self.constraints.check(self.inputs, self.outputs)
         self._check_cosmologies()
-        if all(quantity.is_number for quantity in self.inputs):
+        check_names(self.rivals)
+        if self.has_network and all(quantity.is_number for quantity in self.inputs):
             raise ValueError("no input is a field; what is put in as a number alone belongs into [conditioning]")
         if self.call.residual and self.channels_out > self.channels_in:
             raise ValueError(
@@ -284,6 +308,11 @@ class Description:
             for name in cosmology.parameters:
                 if name not in self.conditioning:
                     raise ValueError(f"cosmology {cosmology.name!r} sets {name!r}, which is no parameter; add it to [conditioning]")
+
+    @property
+    def has_network(self) -> bool:
+        """Whether there is a network; else what it describes are latent variables that were recorded, on no grid at all."""
+        return bool(self.inputs or self.outputs or not self.representation.mean)
 
     @property
     def channels_in(self) -> int:
@@ -310,8 +339,10 @@ class Description:
         """The code it names, which running the model would run: `module:object` each."""
         transforms = (quantity.transform for quantity in (*self.inputs, *self.outputs))
         places = (self.factory, self.adapter, self.truth.law, self.constraints.residual, self.data.path)
-        named = [*places, *transforms, *self.representation.values()]
-        return tuple(text for text in named if names_code(text))
+        where = self.representation
+        named = [*places, *transforms, where.encoder, where.decoder]
+        filed = (where.mean, where.std, self.data.quantities)
+        return (*filter(names_code, named), *filter(names_function, filed))
 
     def plain(self, name: str = "") -> Description:
         """The same physics for a function of physical values: nothing of how a network is called or normalised."""
@@ -320,16 +351,17 @@ class Description:
             return tuple(replace(q, shift=0.0, scale=1.0, growth=None, transform="") for q in quantities)
 
         sides = {"inputs": bare(self.inputs), "outputs": bare(self.outputs)}
-        return replace(self, **sides, name=name or self.name, adapter="", call=Call(), conditioning={}, cosmologies=())  # type: ignore[arg-type]
+        return replace(self, **sides, name=name or self.name, adapter="", call=Call(), conditioning={}, cosmologies=(), rivals=())  # type: ignore[arg-type]
 
     def as_dict(self) -> dict[str, Any]:
         """As plain numbers, strings, lists and dicts, for JSON, by the keys of a file."""
         # Adding 0 takes the sign off -0.0, which equals 0.0 and is written as it.
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str), parse_float=lambda text: float(text) + 0.0)
-        singular = {"inputs": "input", "outputs": "output", "cosmologies": "cosmology"}
+        singular = {"inputs": "input", "outputs": "output", "cosmologies": "cosmology", "rivals": "rival"}
+        plain["grid"] = plain["grid"] if self.has_network else {}
         return {singular.get(key, key): value for key, value in plain.items()}
 
     def fingerprint(self) -> str:
         """A hash of what it says, wherever it was read from: 64 hexadecimal digits."""
-        said = {key: value for key, value in self.as_dict().items() if key not in ("source", "guessed", "assumed")}
+        said = {key: value for key, value in self.as_dict().items() if key not in ("source", "guessed", "assumed", "rival")}
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

@@ -13,6 +13,7 @@ from probe.description.parts import (
     AXES,
     INPUTS,
     LAWS,
+    NOWHERE,
     PARAMETERS,
     Call,
     Constraints,
@@ -23,6 +24,8 @@ from probe.description.parts import (
     Truth,
     names_code,
 )
+from probe.description.representation import read_representation
+from probe.description.rival import read_rival
 from probe.description.table import Table, is_number
 from probe.errors import InputError
 from probe.fields import Kind, Quantity
@@ -71,12 +74,14 @@ def parse_description(table: Mapping[str, Any], source: str) -> Description:
     if top.take("schema") != 1 or isinstance(top.take("schema"), bool):
         found = top.take("schema", "missing")
         raise InputError(f"{source}: schema is {found}; this version reads schema 1: begin the file with the line schema = 1")
-    grid = _grid(top.table("grid"))
+    # Latent variables that were recorded need neither a network nor a grid.
+    recorded = "mean" in top.plain("representation") and not any(key in top for key in ("grid", "input", "output"))
+    grid, least = (NOWHERE, 0) if recorded else (_grid(top.table("grid")), 1)
     try:
         description = Description(
             grid=grid,
-            inputs=tuple(_quantity(t, f"input{i or ''}") for i, t in enumerate(top.tables("input"))),
-            outputs=tuple(_quantity(t, f"output{i or ''}") for i, t in enumerate(top.tables("output"))),
+            inputs=tuple(_quantity(t, f"input{i or ''}") for i, t in enumerate(top.tables("input", least))),
+            outputs=tuple(_quantity(t, f"output{i or ''}") for i, t in enumerate(top.tables("output", least))),
             name=top.text("name"),
             factory=_code(top, "factory"),
             factory_arguments=top.plain("factory_arguments"),
@@ -88,8 +93,9 @@ def parse_description(table: Mapping[str, Any], source: str) -> Description:
             constraints=_constraints(top.table("constraints")),
             data=_data(top.table("data")),
             cosmologies=tuple(_cosmology(t, f"cosmology{i or ''}") for i, t in enumerate(top.tables("cosmology", least=0))),
+            rivals=tuple(read_rival(t, f"rival{i or ''}") for i, t in enumerate(top.tables("rival", least=0))),
             conditioning=_conditioning(top.table("conditioning"), top.plain("conditioning")),
-            representation=_representation(top.table("representation")),
+            representation=read_representation(top.table("representation")),
             guessed=top.texts("guessed"),
             assumed=assumed(table),
             source=source,
@@ -133,6 +139,7 @@ def _quantity(table: Table, name: str) -> Quantity:
         scale=_numbers(table, "scale", 1.0),
         growth=_growth(table) if "growth" in table else None,
         transform=_code(table, "transform"),
+        redshift_space=table.number("redshift_space", None, positive=True),
     )
     table.done()
     return quantity
@@ -214,6 +221,7 @@ def _are_axes(value: object, axes: tuple[str, ...]) -> bool:
 
 
 def _data(table: Table) -> DataSource:
+    units, coordinates = table.table("units"), table.table("coordinates")
     data = DataSource(
         path=table.text("path"),
         input=_patterns(table, "input"),
@@ -221,9 +229,23 @@ def _data(table: Table) -> DataSource:
         channels=table.text("channels", "first", ("first", "last")),
         parameters=table.text("parameters"),
         quantities=table.text("quantities"),
+        categorical=table.texts("categorical"),
+        units={key: units.text(key) for key in table.plain("units")},
+        coordinates={key: _coordinate(coordinates.table(key)) for key in table.plain("coordinates")},
     )
     table.done()
     return data
+
+
+def _coordinate(table: Table) -> dict[str, Any]:
+    """What a quantity that is a curve runs along."""
+    found: dict[str, Any] = {"name": table.text("name"), "unit": table.text("unit")}
+    if (values := table.take("values")) is not None:
+        if not isinstance(values, str) and not (isinstance(values, list) and values and all(map(is_number, values))):
+            raise table.refuse("values", "a list of numbers, or the name of a column")
+        found["values"] = values if isinstance(values, str) else [float(value) for value in values]
+    table.done()
+    return {key: value for key, value in found.items() if value != ""}
 
 
 def _patterns(table: Table, key: str) -> str | tuple[str, ...]:
@@ -247,12 +269,6 @@ def _cosmology(table: Table, name: str) -> Cosmology:
     )
     table.done()
     return cosmology
-
-
-def _representation(table: Table) -> dict[str, str]:
-    found = {key: table.text(key) for key in ("encoder", "decoder", "layer")}
-    table.done()
-    return {key: value for key, value in found.items() if value}
 
 
 def _conditioning(table: Table, plain: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -48,6 +48,7 @@ _QUANTITY: _Rows = (
     ("scale", "1.0", "either may be a list of one number a channel"),
     ("growth", "{ redshift = 0.0, omega_m = 0.31 }", "scale is multiplied by the growth factor D; or names from [conditioning]"),
     ("transform", '"mynet:log"', "transform(x, **parameters) in the place of shift and scale"),
+    ("redshift_space", "0.01", "of a velocity: 1/(aH), how far redshift space moves matter for one unit, in the box's unit"),
 )
 
 _CALL: _Rows = (
@@ -84,9 +85,19 @@ _CONDITIONING: _Rows = (
 )
 
 _REPRESENTATION: _Rows = (
-    ("encoder", '"mynet:encode"', "where the latent variables are: what makes them of an input,"),
-    ("decoder", '"mynet:decode"', "what makes the answer of them,"),
-    ("layer", '"coarse"', "or a layer of the network, by its name"),
+    ("encoder", '"encoder"', "a submodule or method of the network, or mynet:encode(network, values, **parameters)"),
+    (
+        "gives",
+        '["mean", "log_variance"]',
+        "items or blocks of channels, in order; also std, log_std, variance; else the mean",
+    ),
+    ("decoder", '"mynet:decode"', "the same for (batch, latent); by default the network with that submodule's output replaced"),
+    ("layer", '"coarse"', "without an encoder: a submodule, whose principal components are the latent variables"),
+    ("components", "4", "how many of them are kept; by default those of 95 % of the variance, eight at most"),
+    ("mean", '"latent_mean.npy"', "recorded: (sample, latent), a file beside this one, or mynet:mean, a function that gives it"),
+    ("std", '"latent_std.npy"', "their standard deviations"),
+    ("names", '["A", "B"]', "what they are called"),
+    ("prior", '"normal"', '"normal": each was drawn towards N(0, 1) in training; or "none"'),
 )
 
 _DATA: _Rows = (
@@ -95,7 +106,10 @@ _DATA: _Rows = (
     ("target", '"nbody_*.npy"', "the right answers, in the same order; either may be a list, one for each quantity or channel"),
     ("channels", '"first"', '"first" or "last": where the files have their axis of channels'),
     ("parameters", '"params.csv"', "a table in the folder, a row for each pair: the values of [conditioning] there"),
-    ("quantities", '"measured.csv"', "the same for physical quantities beside the fields"),
+    ("quantities", '"measured.csv"', "the same for physical quantities beside the fields; or mynet:measured, a function"),
+    ("categorical", '["type"]', "those whose whole numbers are names"),
+    ("units", '{ mass = "Msun/h" }', "their units"),
+    ("coordinates", '{ density = { name = "r", unit = "Mpc/h", values = [0.1, 0.2] } }', "what those that are curves run along"),
 )
 
 
@@ -108,6 +122,12 @@ _COSMOLOGY: _Rows = (
     ("parameters", "{ Omega_m = 0.2 }", "values of [conditioning] there"),
     ("growth_ratio", "1.0", "D(out)/D(in) there; by default that of [truth]"),
     ("omega_m", "0.31", "Omega_m there; by default that of [truth]"),
+)
+
+_RIVAL: _Rows = (
+    ("name", '"U-Net of 2019"', "what reports and --controls call it"),
+    ("answers", '"unet_*.npy"', "files of its answers to the inputs of the pairs, in their order, from this file's folder"),
+    ("model", '"other.pt"', "in the place of answers: a checkpoint of the same inputs and outputs; its description lies beside it"),
 )
 
 
@@ -164,6 +184,8 @@ def _sections(dimension: int) -> Iterator[_Section]:
     yield _Section("[data]", "Pairs of inputs and right answers that it was not trained on.", _DATA)
     elsewhere = "One [[cosmology]] for each universe (amplitude, viscosity, ...) that it was not trained on; take the # away too."
     yield _Section("[[cosmology]]", elsewhere, _COSMOLOGY, open=False)
+    beside = "One [[rival]] for each other answer that the model's are laid beside; take the # away too."
+    yield _Section("[[rival]]", beside, _RIVAL, open=False)
 
 
 def _section(section: _Section, said: dict[tuple[str, int], dict[str, str]], guesses: dict[str, str]) -> Iterator[str]:

@@ -62,7 +62,8 @@ def _lines(description: Description) -> list[str]:
         lines.append(f"factory_arguments = {toml_value(description.factory_arguments)}")
     if description.guessed:
         lines.append(f"guessed = {toml_value(description.guessed)}")
-    lines += ["", "[grid]", *toml_pairs({**asdict(description.grid), "box": _box(description.grid.box)})]
+    if description.has_network:
+        lines += ["", "[grid]", *toml_pairs({**asdict(description.grid), "box": _box(description.grid.box)})]
     for key, quantities in (("input", description.inputs), ("output", description.outputs)):
         for quantity in quantities:
             lines += ["", f"[[{key}]]", *toml_pairs(_quantity(quantity))]
@@ -72,7 +73,7 @@ def _lines(description: Description) -> list[str]:
         "symmetries": _symmetries(description),
         "constraints": _said(description.constraints, Constraints()),
         "conditioning": description.conditioning,
-        "representation": description.representation,
+        "representation": description.representation.stated(),
         "data": _said(description.data, DataSource()),
     }
     for key, table in tables.items():
@@ -80,6 +81,8 @@ def _lines(description: Description) -> list[str]:
             lines += ["", f"[{key}]", *toml_pairs(table)]
     for cosmology in description.cosmologies:
         lines += ["", "[[cosmology]]", *toml_pairs({"name": cosmology.name} | _said(cosmology, Cosmology("")))]
+    for rival in description.rivals:
+        lines += ["", "[[rival]]", *toml_pairs({key: value for key, value in asdict(rival).items() if value})]
     return lines
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from probe.description import Description, guess_description, likely_channels, names_code, read_description
 from probe.description.guess import description_of_shapes
@@ -46,7 +46,8 @@ def load(
     Parameters
     ----------
     source : str or path
-        A checkpoint (torch, safetensors, Lightning), ONNX, `module:function` on arrays (channel axis second), or `zoo:NAME`.
+        A checkpoint (torch, safetensors, Lightning), ONNX, `module:function` on arrays (channel axis second), or `zoo:NAME`; or
+        a description alone, a .toml, of latent variables that were recorded.
     spec : path, optional
         Its description. By default `NAME.probe.toml` beside the checkpoint, else [tool.probe] of the nearest pyproject.toml,
         else guesses. Passing it is leave to run the code that it names.
@@ -65,8 +66,10 @@ def load(
         One sentence: what was found, what was expected, what to do.
     """
     text = os.fspath(source)
+    spec = text if spec is None and is_description(text) else spec
     named = factory if isinstance(factory, str) else code_name(factory) if factory is not None else ""
     description = find_description(text, spec, factory_given=factory is not None)
+    _check_kind(text, description)
     where = text if text.startswith("zoo:") or is_function(text) else str(Path(text).absolute())
     recipe = Recipe(where, description, named, str(Path.cwd()), "", trust_pickle, device, batch_size)
     model = _make(recipe, factory if callable(factory) else None)
@@ -141,6 +144,23 @@ def _project_file() -> Path | None:
     return found if "probe" in table.get("tool", {}) else None
 
 
+def is_description(source: str) -> bool:
+    """Whether a source is itself a description."""
+    return source.lower().endswith(".toml")
+
+
+def _check_kind(source: str, description: Description | None) -> None:
+    """Refuse a network without its weights, and weights with a description of none."""
+    if description is None or description.has_network != is_description(source):
+        return
+    if description.has_network:
+        raise InputError(f"{source} describes a network; give its checkpoint with --model, and this file with --spec {source}")
+    raise InputError(
+        f"{description.source or 'the description'} describes no network, only latent variables that were recorded; give that file "
+        f"itself with --model, or describe {source} by [grid], [[input]] and [[output]]"
+    )
+
+
 def is_function(source: str) -> bool:
     """Whether a source is `module:function` and no file."""
     return names_code(source) and not Path(source).exists()
@@ -153,6 +173,8 @@ def _make(recipe: Recipe, factory: Callable[..., nn.Module] | None) -> FieldMode
             return _from_zoo(recipe, recipe.source.removeprefix("zoo:"))
         if is_function(recipe.source):
             return _from_function(recipe)
+        if is_description(recipe.source) and recipe.description is not None:
+            return _recorded(recipe, recipe.description)
         return _from_checkpoint(recipe, Path(recipe.source), factory)
 
 
@@ -186,6 +208,18 @@ def _from_function(recipe: Recipe) -> FieldModel:
     network = found if tensors else OnArrays(found)
     made = {recipe.source: found}
     return _field_model(recipe, network, recipe.description, digest, recipe.source, made, differentiable=tensors)
+
+
+def _recorded(recipe: Recipe, description: Description) -> FieldModel:
+    """A model behind which there is no network, only latent variables that were recorded."""
+    digest, name = sha256_of(Path(recipe.source)), description.name or Path(recipe.source).name.partition(".")[0]
+    _check_unchanged(recipe, digest)
+
+    def nothing(values: Tensor) -> Tensor:
+        raise InputError(f"there is no network behind {name}, only latent variables that were recorded; describe the network")
+
+    kept = {"format": "description", "sha256": digest}
+    return _field_model(recipe, nothing, description, digest, name, {}, path=recipe.source, loaded=kept, differentiable=False)
 
 
 def _from_checkpoint(recipe: Recipe, path: Path, factory: Callable[..., nn.Module] | None, name: str = "") -> FieldModel:
@@ -247,7 +281,7 @@ def _field_model(
 def named_code(
     description: Description, folder: str = "", live: Mapping[str, Callable[..., Any]] | None = None
 ) -> dict[str, Callable[..., Any]]:
-    """What a description's names `module:object` stand for, but for the factory and the representation.
+    """What a description's names `module:object` stand for, but for the factory.
 
     Parameters
     ----------
@@ -261,9 +295,9 @@ def named_code(
     InputError
         If one cannot be imported or called.
     """
-    code, other = dict(live or {}), {description.factory, *description.representation.values()}
+    code = dict(live or {})
     for name in description.code:
-        if name not in other and name not in code:
+        if name != description.factory and name not in code:
             code[name] = import_object(name, folder, description.beside)
         if name in code and (not callable(code[name]) or isinstance(code[name], type)):
             raise InputError(f"{name} is a {type(code[name]).__name__}; expected a function, since the description calls it")

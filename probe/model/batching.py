@@ -69,8 +69,8 @@ class Batches:
         self.size = size
         self.notes: list[str] = []
 
-    def run(self, function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
-        """`function` over all samples, joined along the first axis.
+    def run(self, function: Callable[..., Tensor], values: Tensor, *beside: Tensor) -> Tensor:
+        """`function` over all samples, and over what goes with each, joined along the first axis.
 
         Raises
         ------
@@ -81,24 +81,24 @@ class Batches:
         start = 0
         while start < len(values):
             size = self.size or max(1, _AUTO.get(values.device.type, 2**16) // max(1, values[0].numel()))
-            batch = values[start : start + size]
+            batch = [each[start : start + size] for each in (values, *beside)]
             if (answer := self._attempt(function, batch)) is not None:
                 answers.append(answer)
-                start += len(batch)
+                start += len(batch[0])
         return torch.cat(answers)
 
-    def _attempt(self, function: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor | None:
+    def _attempt(self, function: Callable[..., Tensor], batch: list[Tensor]) -> Tensor | None:
         """The answer; None where the batch size was lowered and it is to be tried again."""
         try:
-            return function(batch)
+            return function(*batch)
         except Exception as error:
             if is_out_of_memory(error):
-                self._halve(batch, error)
-            elif len(batch) == 1:
-                raise error if isinstance(error, InputError) else _raised(error, batch) from error
+                self._halve(batch[0], error)
+            elif len(batch[0]) == 1:
+                raise error if isinstance(error, InputError) else _raised(error, batch[0]) from error
             else:
                 self._go_one_by_one(function, batch, error)
-        if batch.device.type == "cuda":
+        if batch[0].device.type == "cuda":
             torch.cuda.empty_cache()
         return None
 
@@ -109,12 +109,13 @@ class Batches:
         self.size = len(batch) // 2
         self.notes.append(f"memory ran out with {len(batch)} samples at once; went on with {self.size}")
 
-    def _go_one_by_one(self, function: Callable[[Tensor], Tensor], batch: Tensor, error: Exception) -> None:
+    def _go_one_by_one(self, function: Callable[..., Tensor], batch: list[Tensor], error: Exception) -> None:
+        first = [each[:1] for each in batch]
         try:
-            function(batch[:1])
+            function(*first)
         except Exception as single:
             # What goes wrong on a single sample is the clearer message.
-            raise single if isinstance(single, InputError) else _raised(single, batch[:1]) from single
+            raise single if isinstance(single, InputError) else _raised(single, first[0]) from single
         self.size = 1
         self.notes.append(f"the model takes one sample at a time ({_first_line(error)})")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,13 +33,28 @@ class Caller:
 
     def __call__(self, network: Callable[..., Any], values: Tensor) -> Any:
         """The network's answer; not a tensor of the described shape where the network gives something else."""
-        conditioning = {name: values.new_full((len(values),), value) for name, value in self.parameters.items()}
+        conditioning = self.conditioning(values)
         if self.adapter is not None:
             answer = self.adapter(network, values, **conditioning)
-        else:
-            arguments, keywords = self._arguments(values, conditioning)
-            answer = self._one_of(network(*arguments, **keywords))
+            return self._spread(answer, values) if isinstance(answer, Tensor) else answer
+        arguments, keywords = self._arguments(values, conditioning)
+        return self.shaped(network(*arguments, **keywords), values)
+
+    def conditioning(self, values: Tensor) -> dict[str, Tensor]:
+        """The parameters, (batch,) each, for so many samples."""
+        return {name: values.new_full((len(values),), value) for name, value in self.parameters.items()}
+
+    def shaped(self, answer: Any, values: Tensor, bare: bool = False) -> Any:
+        """What the network gives as (batch, channel, *grid), where it can be; a `bare` tensor is the item that `output` names."""
+        answer = self._one_of(answer, bare) if self.adapter is None else answer
         return self._spread(answer, values) if isinstance(answer, Tensor) else answer
+
+    def partly(self, part: Callable[..., Any], values: Tensor) -> Any:
+        """What a method of the network gives: it is called with what the network is, and of the conditioning with what it names."""
+        conditioning = self.conditioning(values)
+        along = conditioning if self.description.call.parameters == "channels" else {}
+        arguments, keywords = self._arguments(values, along)
+        return part(*arguments, **keywords, **named(part, conditioning))
 
     def _arguments(self, values: Tensor, conditioning: Mapping[str, Tensor]) -> tuple[list[Any], dict[str, Any]]:
         """What the network is called with."""
@@ -75,10 +91,10 @@ class Caller:
     def _outward(self, values: Tensor) -> Tensor:
         return values.movedim(1, -1) if self.description.call.channels == "last" else values
 
-    def _one_of(self, answer: Any) -> Any:
+    def _one_of(self, answer: Any, bare: bool = False) -> Any:
         """The item that the description chooses, its channels first."""
         wanted = self.description.call.output
-        if wanted != "":
+        if wanted != "" and not (bare and isinstance(answer, Tensor)):
             answer = _item(answer, wanted)
         if self.description.call.channels == "last" and isinstance(answer, Tensor) and answer.ndim > 2:
             answer = answer.movedim(-1, 1)
@@ -93,6 +109,12 @@ class Caller:
             shaped = answer.reshape(len(values), len(outputs), *[1] * (values.ndim - 2))
             return shaped.expand(-1, -1, *values.shape[2:])
         return answer
+
+
+def named(function: Callable[..., Any], conditioning: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The parameters that a function's signature names."""
+    own = inspect.signature(function).parameters
+    return {name: value for name, value in conditioning.items() if name in own}
 
 
 def _item(answer: Any, wanted: str | int) -> Any:

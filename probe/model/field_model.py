@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from copy import copy, deepcopy
 from dataclasses import replace
@@ -178,12 +178,35 @@ class FieldModel:
         checks.check_field(field, self.description, self.name)
         if field.grid.shape != self.grid.shape and any(points % self.stride for points in field.grid.shape):
             raise InputError(f"{self.name} has the stride {self.stride}; found a grid of {field.grid.shape}: give multiples of it")
-        values = field.values.to(self.device, self.physical_dtype)
-        with torch.no_grad(), evaluating(self.network), self._under(field):
-            answers = self._batches.run(lambda batch: self._answer(batch, field.grid), values)
+        answers = self.over(lambda batch: self._answer(batch, field.grid), field)
         if not self.may_be_missing:
             checks.check_finite(answers, field)
         return Field(answers, field.grid, self.description.outputs)
+
+    def over(self, function: Callable[..., Tensor], field: Field, *beside: Tensor) -> Tensor:
+        """Another function over a field's samples, and over what goes with each: batch by batch, without gradients.
+
+        The model is in eval mode and under the field's conditioning meanwhile; passes are for the function to count.
+        """
+        values = field.values.to(self.device, self.physical_dtype)
+        with torch.no_grad(), evaluating(self.network), self._under(field):
+            return self._batches.run(function, values, *beside)
+
+    def seen(self, values: Tensor) -> Tensor:
+        """Values in physical units as the network sees them."""
+        return self._side("input").inward(values.to(self.device, self.physical_dtype)).to(self.dtype)
+
+    def meant(self, answer: Any, values: Tensor) -> Tensor:
+        """What an answer that a part of the network gives means, in physical units, where `values` were put in.
+
+        Raises
+        ------
+        InputError
+            If it has not the described shape.
+        """
+        answer = self.caller.shaped(answer, values, bare=True)
+        checks.check_answer(answer, (len(values), self.description.channels_out, *values.shape[2:]), tuple(values.shape))
+        return self._physical(answer, values)
 
     def parameters_for(self, field: Field) -> dict[str, float]:
         """The conditioning that it is asked under about a field: the field's own, but for what `at` set."""
@@ -213,7 +236,7 @@ class FieldModel:
         self.passes += len(values)
         with evaluating(self.network):
             values = values.to(self.device, self.physical_dtype)
-            return self._physical(self._run(self._side("input").inward(values).to(self.dtype)), values)
+            return self._physical(self._run(self.seen(values)), values)
 
     def untrained_twin(self, seed: int) -> tuple[FieldModel, str] | None:
         """The same architecture without what it learned, and how it came about.
@@ -233,9 +256,17 @@ class FieldModel:
                 network = double_copy(network) if self.dtype == torch.float64 else network
             else:
                 sides = (points + 2 * self.padding for points in self.grid.shape)
-                network, how = shuffled(self.network, seed, (self.description.channels_in, *sides), self._caller), "shuffled"
+                network, how = shuffled(self.network, seed, (self.description.channels_in, *sides), self.caller), "shuffled"
         recipe = replace(self.recipe, untrained_seed=seed) if self.recipe else None
         return self._with(network, recipe, f"untrained {self.name}"), how
+
+    def redrawn(self, seed: int, only: Collection[str]) -> FieldModel:
+        """A copy of a torch module in which the named parameters are permuted within their tensors (see `untrained_twin`)."""
+        if not isinstance(self.network, nn.Module):
+            raise InputError(f"{self.name} is a plain callable, whose weights nobody can draw again; give a torch module")
+        shape = (self.description.channels_in, *(points + 2 * self.padding for points in self.grid.shape))
+        with self._quiet_random():
+            return self._with(shuffled(self.network, seed, shape, self.caller, only), None, f"redrawn {self.name}")
 
     def to_double(self) -> FieldModel:
         """The same model in float64 throughout, complex weights too.
@@ -270,7 +301,7 @@ class FieldModel:
 
     def _answer(self, values: Tensor, grid: Grid) -> Tensor:
         """One batch, checked: what a wrong model does wrong is told here."""
-        normalised = self._side("input").inward(values).to(self.dtype)
+        normalised = self.seen(values)
         given = normalised.clone()
         answer = self._run(given)
         if not torch.equal(given, normalised):
@@ -295,10 +326,11 @@ class FieldModel:
         return answer
 
     def _call(self, given: Tensor) -> Any:
-        return self._caller(self.network, given)
+        return self.caller(self.network, given)
 
     @property
-    def _caller(self) -> Caller:
+    def caller(self) -> Caller:
+        """How the network is called now."""
         return Caller(self.description, self.parameters, self.code.get(self.description.adapter))
 
     def _side(self, side: str) -> Normalisation:

@@ -40,6 +40,8 @@ def trial(model: FieldModel) -> Trial:
     InputError
         If its grid does not fit into memory.
     """
+    if not model.description.has_network:
+        return Trial(0.0)
     same, other = _fields(model)
     passes = model.passes
     try:

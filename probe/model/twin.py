@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from copy import deepcopy
 from typing import Any, TypeVar
 
@@ -16,7 +16,13 @@ _Module = TypeVar("_Module", bound=nn.Module)
 _BatchNorm = nn.modules.batchnorm._BatchNorm
 
 
-def shuffled(network: _Module, seed: int, shape: tuple[int, ...], call: Callable[[nn.Module, Tensor], Any]) -> _Module:
+def shuffled(
+    network: _Module,
+    seed: int,
+    shape: tuple[int, ...],
+    call: Callable[[nn.Module, Tensor], Any],
+    only: Collection[str] | None = None,
+) -> _Module:
     """A copy in which every parameter, raw and complex ones too, is permuted within its tensor.
 
     Each tensor keeps its distribution and loses what it learned. The running statistics of batch normalisation belong to
@@ -28,13 +34,16 @@ def shuffled(network: _Module, seed: int, shape: tuple[int, ...], call: Callable
         (channel, *grid) of an input.
     call : callable
         How the network is called on a batch of them.
+    only : collection of str, optional
+        Names of the parameters that are permuted; all by default. A parameter is permuted alike whatever others are.
     """
     twin = _copy(network)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in twin.parameters():
+        for name, parameter in twin.named_parameters():
             order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
-            parameter.copy_(parameter.flatten()[order].view_as(parameter))
+            if only is None or name in only:
+                parameter.copy_(parameter.flatten()[order].view_as(parameter))
         _estimate_statistics(twin, generator, shape, call)
     return twin
 

@@ -24,8 +24,8 @@ def verdict(name: str) -> str:
 
 
 def control(name: str) -> str:
-    """A control as it stands in a sentence: 'the identity'."""
-    return CONTROLS.get(name, name.replace("_", " "))
+    """A control as it stands in a sentence: 'the identity'; a rival by its own name."""
+    return CONTROLS.get(name, name)
 
 
 def short(name: str) -> str:

@@ -17,9 +17,11 @@ import torch
 import xarray as xr
 
 from probe import controls as controls_room
+from probe import rivals as rivals_room
 from probe import store
 from probe.contract import Effort, Probe, Result
-from probe.data import Pairs, call_pairs, open_cosmology, open_pairs
+from probe.data import Pairs, call_pairs, open_cosmology, open_pairs, with_quantities
+from probe.data.recorded import open_recorded
 from probe.errors import InputError, printable
 from probe.fields import Field
 from probe.model import FieldModel
@@ -42,6 +44,9 @@ class Progress(Protocol):
     def advance(self, passes: int) -> None:
         """Some passes are done."""
 
+    def work(self, steps: int, seconds: float, what: str) -> None:
+        """Before long work that is no pass of the model: how many steps of what, about how long; `advance` counts them."""
+
     def end(self, result: Result) -> None:
         """A probe is done."""
 
@@ -58,6 +63,9 @@ class Silent:
     def advance(self, passes: int) -> None:
         """Nothing."""
 
+    def work(self, steps: int, seconds: float, what: str) -> None:
+        """Nothing."""
+
     def end(self, result: Result) -> None:
         """Nothing."""
 
@@ -71,23 +79,27 @@ class Plan:
     pairs: Pairs | None
     effort: Effort = "default"
     seed: int = 0
-    wanted_controls: Sequence[str] = controls_room.ORDER
+    wanted_controls: Sequence[str] | None = None
     folder: Path | None = None
     command: str = ""
     progress: Progress = field(default_factory=Silent)
     shared: dict[tuple[str, str], Any] = field(default_factory=dict)
+    rivals: Mapping[str, str | Path | FieldModel] = field(default_factory=dict)
 
     def subject(self, kind: type[LocalSubject], name: str, model: FieldModel, probe: Probe) -> LocalSubject:
         """The subject a probe is handed."""
         kept = self.shared if kind is LocalSubject else {}
         return kind(name, model, self.pairs, self.effort, self.seed, probe.name(), kept, under_test=self.model)
 
-    def recipe(self, probe: Probe, subject: str) -> str:
-        """What one measurement depends on, hashed; where it agrees, a stored measurement is used again."""
+    def recipe(self, probe: Probe, subject: str, content: str = "") -> str:
+        """What one measurement depends on, hashed; where it agrees, a stored measurement is used again.
+
+        `content` is a hash of what a rival is.
+        """
         model = self.model
         depends = {
             "probe": [probe.name(), probe.version, probe.settings("measurement")],
-            "subject": subject,
+            "subject": [subject, content] if content else subject,
             # A model without a hash (a live function) may have changed since: nothing stored is its own.
             "model": [model.sha256 or uuid4().hex, model.description.fingerprint(), model.parameters],
             "code": [uuid4().hex if name.startswith("live:") else name for name in model.code] + [model.loaded.get("code")],
@@ -117,6 +129,9 @@ class Plan:
 
     @cached_property
     def _paired(self) -> str | None:
+        if self.model.description.representation.mean:
+            recorded = open_recorded(self.model.description, self.model.code).fingerprint()
+            return recorded + (self.pairs.fingerprint() if self.pairs else "")
         return self.pairs.fingerprint() if self.pairs else None
 
     @cached_property
@@ -141,12 +156,15 @@ def _content(model: FieldModel) -> str:
 def make_pairs(model: FieldModel, data: str | Path | None) -> Pairs | None:
     """Pairs from a folder given, else from the folder or function the description names, else none."""
     described = model.description
-    if data is None and not described.data.path:
+    if not described.has_network or (data is None and not described.data.path):
         return None
     if data is None and (function := model.code.get(described.data.path)):
-        return call_pairs(function, described)
-    folder = Path(data) if data is not None else Path(described.source).parent / described.data.path
-    return open_pairs(folder, described)
+        pairs = call_pairs(function, described)
+    else:
+        folder = Path(data) if data is not None else Path(described.source).parent / described.data.path
+        pairs = open_pairs(folder, described)
+    quantities = model.code.get(described.data.quantities)
+    return with_quantities(pairs, quantities) if quantities else pairs
 
 
 def execute(plan: Plan, resume: bool = False, overwrite: bool = False) -> tuple[dict[str, Result], dict[str, Any]]:
@@ -167,9 +185,9 @@ def execute(plan: Plan, resume: bool = False, overwrite: bool = False) -> tuple[
         store.prepare(plan.folder, resume, overwrite)
     begun = Begun(plan)
     counts = {probe.name(): _rehearse(plan, probe) for probe in plan.probes}
-    # The untrained twin takes as long as the model, a law as long as it takes; the other controls next to nothing.
-    twin = "untrained" in begun.controls
-    passes = sum(counts[p.name()] * (2 if twin and "untrained" in p.controls else 1) for p in plan.probes)
+    # The untrained twin and other models take as long as the model, a law as long as it takes; other controls next to nothing.
+    slow = {name for name in begun.controls if name == "untrained" or begun.asks(name)}
+    passes = sum(counts[p.name()] * sum(name == "model" or name in slow for name in begun.on(p)) for p in plan.probes)
     plan.progress.cost(passes, passes * begun.tried.seconds + _seconds_of_law(plan, begun.controls.get("simulator"), counts))
     if plan.folder is not None:
         # Only now that nothing can refuse any more.
@@ -195,16 +213,34 @@ class Begun:
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.tried, self.started = plan, trial(plan.model), time.monotonic()
-        built = {name: controls_room.build(name, plan.model, plan.pairs, plan.seed) for name in plan.wanted_controls}
+        self.rivals = rivals_room.known(plan.model.description, plan.rivals)
+        wanted = (*controls_room.ORDER, *self.rivals) if plan.wanted_controls is None else plan.wanted_controls
+        built = {name: self._built(name) for name in wanted}
         self.controls = {name: c for name, c in built.items() if isinstance(c, controls_room.Control)}
         self.document = document.head(plan.model, plan.pairs, plan.seed, plan.effort, plan.command)
         self.document["controls"] = {name: c.sentence for name, c in self.controls.items()}
         self.document["not_controls"] = {name: c.reason for name, c in built.items() if isinstance(c, controls_room.Absent)}
         self.results: dict[str, Result] = {}
 
+    def _built(self, name: str) -> controls_room.Control | controls_room.Absent:
+        plan = self.plan
+        if name in self.rivals:
+            return rivals_room.build(name, self.rivals[name], plan.model, plan.pairs)
+        return controls_room.build(name, plan.model, plan.pairs, plan.seed, self.rivals)
+
+    def asks(self, name: str) -> bool:
+        """Whether a control is another model, and not answers that are known."""
+        rival = self.rivals.get(name)
+        return isinstance(rival, FieldModel) or bool(rival and rival.model)
+
+    def on(self, probe: Probe) -> dict[str, FieldModel]:
+        """What a probe is measured on: the model, and the controls that it wants and that there are, rivals last."""
+        wanted = [*probe.controls, *(self.rivals if "rivals" in probe.controls else ())]
+        return {"model": self.plan.model, **{n: self.controls[n].model for n in wanted if n in self.controls}}
+
     def ask(self, probe: Probe, resume: bool = False, passes: int = 0) -> Result:
         """Measure, judge and store one probe of the plan; `passes` is what the progress is told it will take."""
-        result = _one(self.plan, probe, self.controls, passes, resume)
+        result = _one(self.plan, probe, self, passes, resume)
         self.results[probe.name()] = result
         self.document["probes"].append(document.entry(result))
         self.document["seconds"] = time.monotonic() - self.started
@@ -213,17 +249,19 @@ class Begun:
         return result
 
 
-def _one(plan: Plan, probe: Probe, present: Mapping[str, controls_room.Control], passes: int, resume: bool) -> Result:
+def _one(plan: Plan, probe: Probe, begun: Begun, passes: int, resume: bool) -> Result:
     """One probe on the model and the controls it wants; a crash is kept in the result."""
     started, before = time.monotonic(), plan.model.passes
     result = Result(probe)
     try:
-        result.reason = probe.applies(plan.subject(LocalSubject, "model", plan.model, probe))
+        result.reason = probe.reason(plan.subject(LocalSubject, "model", plan.model, probe))
         if not result.reason:
             stored = _stored(plan, probe) if resume else {}
-            models = {"model": plan.model, **{n: present[n].model for n in probe.controls if n in present}}
+            models = begun.on(probe)
+            rivals = "\n".join(name for name in models if name in begun.rivals)
             for name, model in models.items():
-                result.measured[name] = _measure(plan, probe, name, model, stored.get(name), passes)
+                measured = _measure(plan, probe, name, model, stored.get(name), passes)
+                result.measured[name] = measured.assign_attrs(rivals=rivals)
             if plan.folder is not None:
                 store.write_measured(plan.folder, probe.name(), result.measured)
             judge(result)
@@ -262,11 +300,13 @@ def _stored(plan: Plan, probe: Probe) -> dict[str, xr.Dataset]:
 
 
 def _measure(plan: Plan, probe: Probe, name: str, model: FieldModel, stored: xr.Dataset | None, passes: int) -> xr.Dataset:
-    recipe = plan.recipe(probe, name)
+    # Of a control the hash is a rival's: that of its files, or of the other model.
+    recipe = plan.recipe(probe, name, model.sha256 if name != "model" and name not in controls_room.ORDER else "")
     if stored is not None and stored.attrs.get("recipe") == recipe:
         return stored
     subject = plan.subject(LocalSubject, name, model, probe)
     subject.advance = plan.progress.advance
+    subject.work = getattr(plan.progress, "work", subject.work)  # a listener need not hear of it
     plan.progress.begin(probe.name(), name, passes)
     agreed = {f"recipe_{key}": value for key, value in plan.question(probe).items()}
     return probe.measure(subject).assign_attrs(recipe=recipe, **agreed)
@@ -297,7 +337,7 @@ def _rehearse(plan: Plan, probe: Probe) -> int:
     subject = plan.subject(CountingSubject, "rehearsal", silent, probe)
     assert isinstance(subject, CountingSubject)
     try:
-        if not probe.applies(subject):
+        if not probe.reason(subject):
             probe.measure(subject)
     except Exception:
         # What is wrong will be said when the probe is really run; a rehearsal only counts.

@@ -38,6 +38,8 @@ class LocalSubject:
         Values that `shared` keeps for the whole run.
     advance : callable
         Told the number of passes after each case.
+    work : callable
+        Told the steps of long work that is no pass of the model, their seconds, and what they are.
     under_test : FieldModel, optional
         The model whose controls are put the same inputs; by default `model`.
     """
@@ -50,6 +52,7 @@ class LocalSubject:
     probe: str
     store: dict[tuple[str, str], Any] = field(default_factory=dict)
     advance: Callable[[int], None] = lambda passes: None
+    work: Callable[[int, float, str], None] = lambda steps, seconds, what: None
     under_test: FieldModel | None = None
 
     @property
@@ -74,6 +77,11 @@ class LocalSubject:
             answers.append(function(self, case))
             self.advance(passes)
         return answers
+
+    def expect(self, steps: int, seconds: float, what: str) -> Callable[[int], None]:
+        """Told before long work that is no pass of the model; gives what is to be told of steps done."""
+        self.work(steps, seconds, what)
+        return self.advance
 
     def shared(self, key: str, function: Callable[[], Value]) -> Value:
         """`function()`, computed once a run for this model."""
@@ -126,10 +134,18 @@ def _asked_in(cosmology: Cosmology, model: FieldModel) -> FieldModel:
     return moved
 
 
+class Rehearsed(Exception):
+    """Ends a rehearsal whose passes are all counted."""
+
+
 class CountingSubject(LocalSubject):
     """A rehearsal: one case of each loop is asked of a function that costs nothing, and the passes of all are counted."""
 
     passes = 0
+
+    def expect(self, steps: int, seconds: float, what: str) -> Callable[[int], None]:
+        """The rehearsal is over: there are no more passes."""
+        raise Rehearsed
 
     def map(self, function: Callable[[Any, Case], Answer], cases: Sequence[Case], passes: int = 1) -> list[Answer]:
         """The first case's answer for all, each counted."""

@@ -46,8 +46,8 @@ class Bispectrum(Probe):
     simulation (in which most of the realisation's scatter drops out, since both see the same waves) is squared and divided by the
     triangle's own size, which is never small: the mean of B_true^2 over simulations, or where it is larger the variance
     s_B V P1 P2 P3 / N_tri of a Gaussian field of the truth's power. Averaged over simulations it is held against the linear
-    filter's kind by kind of triangle, so that no single one rules the verdict. Triangles with a side in a shell so faint that the
-    field hardly has it (`faintest`) are left out.
+    filter's kind by kind of triangle, so that no single one rules the verdict. Triangles with a side in a shell that holds
+    nothing but rounding, of the stored truth or of the network's own arithmetic, are left out; a faint shell counts like any other.
 
     How to read it: in the figures of B and Q the curves of the model and of the truth lie on one another, and the ratio is 1; the
     controls tell what a linear map of the input has without learning. B too low with Q right is smoothing; Q too low is a network
@@ -56,12 +56,13 @@ class Bispectrum(Probe):
 
     The bound: at most half of the error power of the best linear filter's bispectrum, of 2LPT or of the input, whichever does
     better. A linear filter knows the waves but makes no triangles of them; whoever leaves as much has learned nothing about phases
-    that is not in its input. Half is a convention, and so is that the filter's relative error counts as 2 % at least.
+    that is not in its input. Half is a convention that nothing measured sets (1 would be "no better than a filter"), and so is that
+    the filter's relative error counts as 2 % at least.
     """
 
-    suite, version = "statistics", 1
-    checks = ("beats_linear_filter", "relative_error", "equilateral", "folded", "squeezed", "isosceles")
-    controls = ("identity", "lpt2", "linear_filter", "lpt2_filter", "untrained")
+    suite, version = "statistics", 2
+    checks = ("beats_linear_filter", "relative_error", "equilateral", "folded", "squeezed", "isosceles", "against_rivals")
+    controls = ("identity", "lpt2", "linear_filter", "lpt2_filter", "untrained", "rivals")
     references = (
         "R. Scoccimarro (2000), ApJ 544, 597, astro-ph/0004086: the estimator.",
         "E. Sefusatti et al. (2016), MNRAS 460, 3624, arXiv:1512.07295: aliasing and normalisation.",
@@ -71,7 +72,6 @@ class Bispectrum(Probe):
     output = measurement("", "the output quantity compared; the first field by default")
     long_side = measurement(1, "shell of the long wave of squeezed triangles", low=1, high=64)
     triangles = measurement(24, "most triangles of one shape, spread over their shells", low=1, high=1024)
-    faintest = judgement(1e-3, "least power of all modes of a shell that is looked at, over the strongest's", low=0.0, high=1.0)
     bound = judgement(0.5, "largest error power of B over that of the best linear filter's", low=0.0, high=1e6)
 
     def applies(self, subject: Subject) -> str:
@@ -126,13 +126,17 @@ class Bispectrum(Probe):
         return found
 
     def judge(self, measured: Measured) -> list[Check]:
-        measured = self._bright(measured)
         model = measured["model"]
         if not np.isfinite(model.gaussian_variance).any():
             return [Check.not_applicable("beats_linear_filter", "the truth holds no triangles but of its files' rounding")]
         best = probe.scalars.better_filter(measured, lambda data: _errors(data, model))
         against = [self._against(measured, best)] if best else []
-        return [*against, _relative_check(model), *(_strength(model, str(shape)) for shape in model.shape.values)]
+        return [
+            *against,
+            _relative_check(model),
+            *(_strength(model, str(shape)) for shape in model.shape.values),
+            *_rivals(measured),
+        ]
 
     def _against(self, measured: Measured, rival: str) -> Check:
         model = measured["model"]
@@ -149,20 +153,11 @@ class Bispectrum(Probe):
             "beats_linear_filter", ratio, (None, self.bound), sentence, bound_from=source, covers=f"{len(own)} simulations"
         )
 
-    def _bright(self, measured: Measured) -> dict[str, Dataset]:
-        """What was measured, but for triangles with a side in a shell that the truth hardly has: they get no variance."""
-        strength = measured["model"].power_true.mean("simulation") * measured["model"].modes
-        bright = (strength >= self.faintest * strength.max()).values[measured["model"].shells.values - 1].all(-1)
-        return {
-            name: data.assign(gaussian_variance=data.gaussian_variance.where(xr.DataArray(bright, dims="triangle")))
-            for name, data in measured.items()
-        }
-
     def draw(self, measured: Measured) -> list[Panel]:
-        measured = self._bright(measured)
         if not np.isfinite(measured["model"].gaussian_variance).any():
             return []
-        return [_bispectrum_panel(measured), _reduced_panel(measured), _ratio_panel(measured)]
+        panels = [_bispectrum_panel(measured), _reduced_panel(measured)]
+        return [*panels, _ratio_panel(measured)] if np.isfinite(measured["model"].ratio[:, 0]).any() else panels
 
 
 def _errors(data: Dataset, truth: Dataset, variable: str = "pred") -> ndarray:
@@ -180,6 +175,17 @@ def _relative(data: Dataset, truth: Dataset) -> Interval:
     return probe.agreement.relative_error(error.mean(1), nothing.mean(1))
 
 
+def _rivals(measured: Measured) -> list[Check]:
+    """The error power of B beside every rival's, kind by kind of triangle as beside the filter's."""
+    model = measured["model"]
+    own = _errors(model, model)
+
+    def ratio(other: Dataset) -> Interval:
+        return probe.agreement.over_rival(own, _errors(other, model), np.ones(own.shape[1]))
+
+    return probe.rivals.against(measured, ratio, "error power of the bispectrum, averaged over kinds of triangle,")
+
+
 def _relative_check(model: Dataset) -> Check:
     relative, kinds = _relative(model, model), int(np.isfinite(model.gaussian_variance).sum())
     height = np.sqrt((model.bispectrum_true**2 / model.gaussian_variance).mean())
@@ -194,7 +200,10 @@ def _strength(model: Dataset, shape: str) -> Check:
     """By how much the truth's bispectra of one shape are to be multiplied to give the model's, by weighted least squares."""
     kept = model.isel(triangle=_places(model, shape))
     if not kept.sizes["triangle"]:
-        return Check.not_applicable(shape, f"the truth holds no {shape} triangles that do not alias; use a larger grid")
+        there = int(model.member.sel(shape=shape).sum())
+        why = "has none" if not there else "holds next to nothing"
+        rest = "that do not alias; use a larger grid" if not there else "but rounding in their shells"
+        return Check.not_applicable(shape, f"of {shape} triangles the {'grid' if not there else 'truth'} {why} {rest}")
     weight = 1 / kept.gaussian_variance.values
     both = np.stack([kept.bispectrum_pred.values, kept.bispectrum_true.values], -1)
 
@@ -240,6 +249,12 @@ def _panels(measured: Measured, label: str, unit: str) -> tuple[Any, list[tuple[
     return picture, [(panel, *_along(measured["model"], str(shape), panel)) for panel, shape in zip(axes[0], shapes, strict=True)]
 
 
+def _span(x: ndarray, logarithmic: bool) -> tuple[float, float]:
+    """Limits that hold every place, whatever is drawn there."""
+    low, high = float(x.min()), float(x.max())
+    return (low / 1.12, high * 1.12) if logarithmic else (low - 0.04, high + 0.04)
+
+
 def _curves(panel: Axes, places: ndarray, x: ndarray, measured: Measured, variable: str) -> None:
     """A curve for each subject, and limits that show them all."""
     shown, values = probe.scalars.shown(measured), []
@@ -247,9 +262,14 @@ def _curves(panel: Axes, places: ndarray, x: ndarray, measured: Measured, variab
         values.append(measured[name][variable].values[places, 0])
         marker = {"marker": "o", "markersize": 3.5} if name == "model" else {}
         panel.plot(x, values[-1], **probe.equivariance.look(name, measured["model"]) | marker)
-    wanted = np.clip(np.concatenate([*values, [1.0 if variable == "ratio" else 0.0]]), -4.0, 4.0)
-    margin = 0.08 * max(float(np.nanmax(wanted) - np.nanmin(wanted)), 0.5)
+    level = 1.0 if variable == "ratio" else 0.0
+    own = [values[-1]] if level else [values[-1], measured["model"].reduced_true.values[places, 0]]
+    # Controls that are far off do not rule the axis.
+    reach = 3 * float(np.nanmax(np.abs(np.concatenate([*own, [level]])))) or 1.0
+    wanted = np.clip(np.concatenate([*own, *values, [level]]), -reach, reach)
+    margin = 0.08 * (float(np.nanmax(wanted) - np.nanmin(wanted)) or reach)
     panel.set_ylim(float(np.nanmin(wanted)) - margin, float(np.nanmax(wanted)) + margin)
+    panel.set_xlim(*_span(x, panel.get_xscale() == "log"))
 
 
 def _bispectrum_panel(measured: Measured) -> Panel:
@@ -257,7 +277,7 @@ def _bispectrum_panel(measured: Measured) -> Panel:
     picture, panels = _panels(measured, "|B|", model.mean_true.attrs["units"])
     for panel, places, x in panels:
         scatter = np.sqrt(model.gaussian_variance.values[places] / model.sizes["simulation"])
-        panel.fill_between(x, scatter, color="#8a94a0", alpha=0.16, linewidth=0, label="scatter of Gaussian fields")
+        panel.fill_between(x, scatter, color=figures.GREY, alpha=0.16, linewidth=0, label="scatter of Gaussian fields")
         curves = {"truth": model.mean_true} | {name: measured[name].mean_pred for name in probe.scalars.shown(measured)}
         for name, curve in curves.items():
             value, look = curve.values[places, 0], probe.equivariance.look(name, model)
@@ -278,7 +298,7 @@ def _reduced_panel(measured: Measured) -> Panel:
     model = measured["model"]
     picture, panels = _panels(measured, "Q", model.reduced_true.attrs["units"])
     for panel, places, x in panels:
-        panel.axhline(0.0, color="#8a94a0", lw=0.8)
+        panel.axhline(0.0, color=figures.GREY, lw=0.8)
         panel.plot(x, model.reduced_true.values[places, 0], **figures.style("truth"))
         _curves(panel, places, x, measured, "reduced_pred")
         low, high = (model.reduced_true.values[places, 0] + edge for edge in model.reduced_error.values[places, 1:].T)
@@ -294,9 +314,9 @@ def _reduced_panel(measured: Measured) -> Panel:
 
 def _ratio_panel(measured: Measured) -> Panel:
     model = measured["model"]
-    picture, panels = _panels(measured, "B_pred / B_true", "")
+    picture, panels = _panels(measured, "B / B of the truth", "")
     for panel, places, x in panels:
-        panel.axhline(1.0, color="#8a94a0", lw=0.8)
+        panel.axhline(1.0, color=figures.GREY, lw=0.8)
         _curves(panel, places, x, measured, "ratio")
         low, high = model.ratio.values[places, 1:].T
         figures.band(panel, x, low, high, "model")
@@ -305,7 +325,7 @@ def _ratio_panel(measured: Measured) -> Panel:
         "Ratio of averaged bispectra; left out where the truth's lies within two standard errors of zero and it would be noise. "
         "The shaded band is the model's interval over simulations."
     )
-    return Panel("Ratio to truth", [("", picture)], caption, _told(model, "ratio", "B_pred / B_true"), ("ratio",))
+    return Panel("Ratio to truth", [("", picture)], caption, _told(model, "ratio", "B / B of the truth"), ("ratio",))
 
 
 def _told(model: Dataset, variable: str, label: str) -> str:
@@ -313,6 +333,7 @@ def _told(model: Dataset, variable: str, label: str) -> str:
     parts = []
     for shape in model.shape.values:
         places = _places(model, str(shape))
+        places = places[np.isfinite(model[variable].values[places, 0])]
         chosen = places[sorted({0, len(places) // 2, len(places) - 1})] if len(places) else places
         at = [f"{model[variable].values[p, 0]:.3g} at shells {':'.join(map(str, model.shells.values[p]))}" for p in chosen]
         parts.append(f"{shape}: {label} = {', '.join(at) or 'none'}")

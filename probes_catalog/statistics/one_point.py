@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ np = lazy.load("numpy")
 
 LEVELS = (0.001, 0.01, 0.99, 0.999)
 BEYOND = 10  # values that must lie beyond a quantile for it to be told
-RIVALS = {
+OTHERS = {
     "linear_filter": "the best linear filter of the input",
     "lpt2_filter": "the best linear filter of 2LPT",
     "lpt2": "2LPT",
@@ -62,14 +63,24 @@ class OnePoint(Probe):
     The bound is the null and a tolerance on top. The null is lenient where boxes differ much, as on large scales: prediction and
     truth come from one input, and a good model lies far below it. It alone is out of any network's reach where all boxes are
     alike to parts in thousands, as -div psi cell by cell; so that of a Gaussian whose variance is 10 % too small is allowed
-    besides, 0.0029 nats, a convention: a wave's amplitude may be off by 5 %, and so its power by 10 %. Every control is measured
+    besides, 0.0029 nats. That is a convention that nothing measured sets: a wave's amplitude may be off by 5 %, as elsewhere in the
+    suite, and so its power by 10 %. Every control is measured
     alike, and the ratio to each is told, simulation by simulation, with whether it tells the two apart: the best linear filter's
     is the one to beat. Two sets of features are compared in this way too: what adds nothing is "no better".
     """
 
     suite, version = "statistics", 1
-    checks = ("kl_divergence", "mean", "variance", "skewness", "kurtosis", "tails", *(f"against_{name}" for name in RIVALS))
-    controls = ("identity", "lpt2", "linear_filter", "lpt2_filter", "untrained")
+    checks = (
+        "kl_divergence",
+        "mean",
+        "variance",
+        "skewness",
+        "kurtosis",
+        "tails",
+        *(f"against_{name}" for name in OTHERS),
+        "against_rivals",
+    )
+    controls = ("identity", "lpt2", "linear_filter", "lpt2_filter", "untrained", "rivals")
     references = (
         "L. Lucie-Smith, H. Peiris & A. Pontzen (2019), MNRAS 490, 331, arXiv:1906.06339: KL divergence of predictions by KDE.",
         "B. W. Silverman (1986), Density Estimation, eq. 3.28.",
@@ -106,7 +117,12 @@ class OnePoint(Probe):
             return [Check.not_applicable("kl_divergence", "the truth has the same value everywhere: there is no distribution")]
         worst, headline = self._against_null(model)
         rest = [_moment(model, *words) for words in _MOMENTS] + _tails(model)
-        return [headline, *rest, *(_against(measured, name, worst) for name in RIVALS if name in measured)]
+        return [
+            headline,
+            *rest,
+            *(_against(measured, name, worst) for name in OTHERS if name in measured),
+            *_rivals(measured, worst),
+        ]
 
     def _allowed(self, model: Dataset) -> ndarray:
         """The largest KL divergence: (view, scale) [nats]; of a single truth nothing but the tolerance is known.
@@ -127,10 +143,12 @@ class OnePoint(Probe):
         kl, limit, null = found[worst], float(allowed[worst]), float(model.null.values[:, *worst].mean())
         apart = f"a truth is {null:.3g} from independent ones" if np.isfinite(null) else "no second truth is known"
         skipped = str(model.attrs["skipped"])
+        walls = "" if model.attrs["boundary"] == "periodic" else "; for smoothing, fields are mirrored at the walls"
         sentence = (
             f"The distribution of {probe.histograms.where(model, *worst)} is {kl.value:.3g} nats from the truth's, where {apart}: "
             f"{share[worst]:.2g} times what is allowed, nearest to the bound of {len(places)} views and radii"
-            + (f" ({skipped} cells are above a quarter of the box)." if skipped else ".")
+            + (f" ({skipped} cells are above a quarter of the box)" if skipped else "")
+            + f"{walls}."
         )
         source = (
             f"{f'{self.bound:g} times ' if self.bound != 1 else ''}the null, KL divergence of a truth from those of independent "
@@ -151,9 +169,9 @@ class OnePoint(Probe):
         for panel, view in zip(axes[0], views, strict=True):
             null = model.null.values[:, view]
             panel.plot(radius, null.mean(0), **figures.style("truth", "independent truths") | {"marker": "o", "markersize": 4})
-            panel.plot(radius, allowed[view], color="#8a94a0", lw=1.1, ls="--", label="allowed")
+            panel.plot(radius, allowed[view], color=figures.GREY, lw=1.1, ls="--", label="allowed")
             figures.band(panel, radius, null.min(0), null.max(0), "truth")
-            for (_, data, look), marker in zip(reversed(_drawn(measured)), "os^PDv", strict=False):
+            for (_, data, look), marker in zip(reversed(_drawn(measured)), itertools.cycle("os^PDv"), strict=False):
                 panel.plot(radius, np.maximum(data.kl.values[:, view].mean(0), least), **look | {"marker": marker, "ms": 4.5})
             value, low, high = probe.intervals.over_samples(model.kl.values[:, view], lambda rows: rows.mean(0))
             figures.band(panel, radius, np.maximum(low, np.maximum(value, least) / 10), np.maximum(high, least), "model")
@@ -235,7 +253,7 @@ def _against(measured: Measured, name: str, worst: tuple[int, int]) -> Check:
     (ratio, word), words = found[worst], [word for _, word in found.values()]
     own, its = (float(data.kl.values[:, *worst].mean()) for data in (model, other))
     sentence = (
-        f"The KL divergence of {probe.histograms.where(model, *worst)} is {ratio.value:.2g} times that of {RIVALS[name]} "
+        f"The KL divergence of {probe.histograms.where(model, *worst)} is {ratio.value:.2g} times that of {OTHERS[name]} "
         f"simulation by simulation ({ratio.low:.2g} to {ratio.high:.2g}): {word} ({own:.3g} and {its:.3g} nats on average). "
         f"It is better in {words.count('better')} and worse in {words.count('worse')} of {len(words)} views and radii."
     )
@@ -243,9 +261,18 @@ def _against(measured: Measured, name: str, worst: tuple[int, int]) -> Check:
     return Check.info(f"against_{name}", ratio, sentence, covers=covers)
 
 
+def _rivals(measured: Measured, worst: tuple[int, int]) -> list[Check]:
+    """The KL divergence beside every rival's, where the headline decides."""
+    own, where = measured["model"].kl.values[:, *worst], probe.histograms.where(measured["model"], *worst)
+    return probe.rivals.against(
+        measured, lambda other: probe.distribution.compared(own, other.kl.values[:, *worst])[0], f"KL divergence of {where}"
+    )
+
+
 def _drawn(measured: Measured) -> list[tuple[str, Dataset, dict]]:
     """The subjects with the keywords of their lines, the model last."""
-    model, shown = measured["model"], [n for n in reversed(RIVALS) if n in measured]
+    model = measured["model"]
+    shown = [n for n in (*reversed(OTHERS), *probe.equivariance.rivals(model)) if n in measured]
     return [(name, measured[name], probe.equivariance.look(name, model)) for name in (*shown, "model")]
 
 
@@ -290,7 +317,7 @@ def _densities_figure(measured: Measured, place: tuple[int, int], label: str) ->
             own = probe.histograms.densities(data, view, scale)[1].mean(0)
             panel.plot(middle, np.where(held & (own > 0), own / over, np.nan), **look)
     axes[0, 0].set(yscale="log", ylim=((mean / widths)[held].min() / 3, (mean / widths).max() * 3))
-    axes[0, 0].set_ylabel(figures.axis_label("density", f"1/({unit})" if unit else ""))
+    axes[0, 0].set_ylabel(figures.axis_label("density", probe.spectra.inverse_of(unit)))
     axes[1, 0].set(ylabel="over the truth's", ylim=(0, 2))
     axes[1, 0].set_xlabel(figures.axis_label(label, unit))
     axes[0, 0].set_xlabel(" ")
@@ -309,6 +336,9 @@ def _moments_panel(measured: Measured) -> Panel:
                 panel.plot(model.radius, curve, **look | {"marker": "o", "markersize": 3.5})
         for panel, label in zip(axes[0], ("variance over the truth's", "skewness", "excess kurtosis"), strict=True):
             _by_radius(panel, model, label)
+        ratio = np.stack([values[view, :, 1] for values, _ in lines]) / true[view, :, 1]
+        if (ratio > 0).all() and ratio.max() > 10 * ratio.min():
+            axes[0, 0].set_yscale("log")
         figures.legend(axes[0, 2], **figures.BESIDE)
         made.append((str(model.view.values[view]), picture))
         first = ", ".join(f"{a:.4g} ({b:.4g})" for a, b in zip(lines[-1][0][view, 0, 1:], true[view, 0, 1:], strict=True))

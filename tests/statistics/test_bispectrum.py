@@ -201,7 +201,9 @@ def test_a_displacement_that_levels_off_fails(tmp_path):
 
 def test_one_simulation_alone_is_inconclusive(tmp_path):
     result = ask(with_pairs(on(LINE, curved), tmp_path, lambda x: 1.01 * curved(x), count=1), ("linear_filter",))
-    assert result.verdict == "inconclusive" and len(result.panels()) == 3
+    assert result.verdict == "inconclusive"
+    # Its triangles are no more than those of a Gaussian field would be: of a ratio there is nothing to draw.
+    assert [panel.title for panel in result.panels()] == ["Bispectrum", "Reduced bispectrum"]
 
 
 @pytest.mark.parametrize("grid", [CUBE, SQUARE, LINE], ids=["3D", "2D", "1D"])
@@ -275,4 +277,4 @@ def test_the_figures_tell_actual_numbers(tmp_path):
     panels = result.panels()
     assert [panel.title for panel in panels] == ["Bispectrum", "Reduced bispectrum", "Ratio to truth"]
     assert all(set(panel.variables) <= set(result.measured["model"].variables) for panel in panels)
-    assert "B_pred / B_true = 1 at shells" in panels[2].text
+    assert "B / B of the truth = 1 at shells" in panels[2].text

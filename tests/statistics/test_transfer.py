@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from probe.description import DataSource
+from probe import redshift
+from probe.description import DataSource, Symmetries
 from probe.fields import Quantity
 from probe.interface import run
 from probe.model import FieldModel
@@ -276,3 +277,108 @@ def test_every_panel_tells_numbers_and_draws(grid, tmp_path):
         assert panel.figures and "nan" not in panel.text and any(digit in panel.text for digit in "0123456789")
         assert all(name in result.measured["model"] or name == "modes" for name in panel.variables)
         assert all(axes.has_data() for _, figure in panel.figures for axes in figure.axes)
+
+
+# --- velocities beside displacements ---------------------------------------------------------------------------------------------
+
+KMS = 0.01  # of the box's length for one unit of velocity
+GROWTH = 0.5
+
+
+def moving(grid, answer, folder, size=0.7, redshift_space=KMS, symmetries=None, count=2):
+    """A model of displacement and velocity, whose truth moves as linear theory says: v = f psi / KMS."""
+    both = (replace(PSI, unit=grid.unit), Quantity("v", "vector", "velocity", "km/s", redshift_space=redshift_space))
+    made = displacements(grid, answer)
+    described = replace(made.description, inputs=both, outputs=both)
+    described = described if symmetries is None else replace(described, symmetries=symmetries)
+
+    def truth(x):
+        # Gravity's flows are gradients; on a line everything is.
+        ahead = in_parts(grid, 1.0, 0.0) if grid.dimension > 1 else lambda psi: psi
+        psi = size * min(grid.spacing) * ahead(x[:, : grid.dimension])
+        return torch.cat([psi, GROWTH / KMS * psi], 1)
+
+    return with_pairs(FieldModel(made.network, described, dtype=torch.float64), folder, truth, count), truth
+
+
+@pytest.mark.parametrize("grid", [CUBE, SQUARE, LINE], ids=["3D", "2D", "1D"])
+def test_velocities_of_a_wrong_size_show_in_the_momentum_to_rounding(grid, tmp_path):
+    gain = 0.8
+
+    def answer(x):
+        right = truth(x)
+        return torch.cat([right[:, : grid.dimension], gain * right[:, grid.dimension :]], 1)
+
+    model, truth = moving(grid, answer, tmp_path)
+    result = ask(model)
+    m, checks = result.measured["model"], {check.name: check for check in result.checks}
+    np.testing.assert_allclose(m.density_error_power[:-1, 0], 0, atol=1e-25)
+    for name, expected in (("transfer_power", gain**2), ("correlation", 1), ("error_power", (1 - gain) ** 2)):
+        np.testing.assert_allclose(m[f"momentum_{name}"][:-1, 0], expected, rtol=1e-9)
+    assert checks["momentum"].interval.value == pytest.approx(1 - gain, rel=1e-9)
+    assert m.momentum_power_true.units == f"(km/s)^2 ({grid.unit})^{grid.dimension}"
+    assert float(m.redshift_error_power[0, 0]) > 1e-4 and checks["redshift_space"].verdict == "info"
+    assert any(panel.title == "Multipoles in redshift space" for panel in result.panels())
+    for panel in result.panels():
+        assert "nan" not in panel.text and all(axes.has_data() for _, figure in panel.figures for axes in figure.axes)
+
+
+@pytest.mark.parametrize("grid", [CUBE, SQUARE], ids=["3D", "2D"])
+def test_what_moves_as_linear_theory_says_has_kaisers_multipoles_and_what_stands_still_none(grid, tmp_path):
+    """Displacements of a millionth of a cell: all that is left of their own second order."""
+
+    def standing(x):
+        return torch.cat([truth(x)[:, : grid.dimension], torch.zeros_like(truth(x)[:, grid.dimension :])], 1)
+
+    model, truth = moving(grid, standing, tmp_path, size=1e-6, count=1)
+    m = ask(model).measured["model"]
+    true, pred = (m[f"redshift_multipoles_{side}"].values[0] for side in ("true", "pred"))
+    low = m.shell_wavenumber.values < grid.nyquist / 3
+    # Isotropic to rounding, of painting a millionth of a cell: 1e-16 / 1e-6, squared with the signal itself.
+    assert np.abs(pred[1, low] / pred[0, low]).max() < 1e-8
+    psi = truth(torch.from_numpy(np.load(tmp_path / "in_0.npy"))[None])[0, : grid.dimension]
+    modes = torch.fft.rfftn(psi, dim=tuple(range(1, 1 + grid.dimension)))
+    linear = -1j * sum(k * mode for k, mode in zip(grid.wavevectors(), modes, strict=True))
+    size = grid.wavenumber().clone()
+    size[(0,) * grid.dimension] = 1
+    seen = torch.stack(
+        [torch.fft.irfftn(linear * (1 + GROWTH * (k / size) ** 2), s=grid.shape) / grid.dimension**0.5 for k in grid.wavevectors()]
+    )
+    expected = redshift.multipoles(seen, tuple(range(grid.dimension)), grid).numpy()
+    # TSC's images m = +-2 of particles near their lattice: along an axis each adds (k_i / K_i)^3 K_i psi_i, K_i = 4 k_Ny -+ k_i, to
+    # k psi, of a gradient at most 2 (k / (3 k_Ny))^2 of the amplitude in all, up to (1 + f) / 1 times as much for the one moved by
+    # redshift, and twice that in the power; the weights of P_l are at most 2 l + 1.
+    images = 4 * (1 + GROWTH) * (m.shell_wavenumber.values / (3 * grid.nyquist)) ** 2
+    for place, degree in enumerate((0, 2, 4)):
+        assert (np.abs(true[place] - expected[place]) <= (2 * degree + 1) * images * expected[0])[low].all()
+
+
+def test_a_velocity_of_the_wrong_sign_is_told_by_its_momentum_and_its_quadrupole(tmp_path):
+    model, truth = moving(CUBE, lambda x: torch.cat([truth(x)[:, :3], -truth(x)[:, 3:]], 1), tmp_path)
+    result = ask(model)
+    m, checks = result.measured["model"], {check.name: check for check in result.checks}
+    assert float(m.momentum_correlation.max()) < 0 and checks["momentum"].interval.value == pytest.approx(2, rel=1e-9)
+    pred, true = (m[f"redshift_multipoles_{side}"].mean("simulation").values[1, 0] for side in ("pred", "true"))
+    assert true > 0 > pred and "its quadrupole is farthest off at k = " in checks["redshift_space"].sentence
+
+
+def test_the_line_of_sight_is_the_one_about_which_the_description_lets_things_turn(tmp_path):
+    model, _ = moving(CUBE, lambda x: x, tmp_path, symmetries=Symmetries(rotation=("z",), declared=True), count=1)
+    m = ask(model).measured["model"]
+    assert m.attrs["lines_of_sight"] == "z"
+    # The monopole of the one density is the power that was compared.
+    np.testing.assert_allclose(m.redshift_multipoles_true[0, 0], m.redshift_power_true[0], rtol=1e-12)
+
+
+def test_without_the_number_that_turns_velocities_into_lengths_it_says_what_to_write(tmp_path):
+    model, truth = moving(SQUARE, lambda x: truth(x), tmp_path, redshift_space=None)
+    result = ask(model)
+    checks = {check.name: check for check in result.checks}
+    assert checks["redshift_space"].verdict == "not_applicable" and "write redshift_space = " in checks["redshift_space"].sentence
+    assert checks["momentum"].interval.value == 0 and "redshift_power_true" not in result.measured["model"]
+
+
+def test_the_velocity_itself_may_be_what_is_compared(tmp_path):
+    model, truth = moving(SQUARE, lambda x: truth(x), tmp_path)
+    m = run("transfer", model, controls="none", settings={"transfer": {"output": "v"}})["transfer"].measured["model"]
+    assert m.attrs["output"] == "v" and "momentum_power_true" in m and "density_power_true" not in m
