@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -169,6 +169,11 @@ def in_double(subject: Subject) -> FieldModel:
     if not isinstance(model.network, nn.Module) or model.dtype == torch.float64:
         return model
     return subject.shared("the model in double precision", model.to_double)
+
+
+def standing_in(subject: Subject, model: FieldModel, name: str = "") -> Subject:
+    """The subject with another model in the place of its own, put the same inputs; what it shares with a run it has alone."""
+    return replace(subject, name=name or subject.name, model=model, store={})  # type: ignore[type-var]
 
 
 def is_displacement(quantity: Quantity) -> bool:

@@ -22,6 +22,7 @@ from probe.model.batching import Batches, is_out_of_memory
 
 Function = Callable[[Tensor], Tensor]
 
+GRADIENTS = ("forward", "double backward")  # the ways by which a network's own gradients pass
 COST = 3  # a derivative takes as long as about so many passes
 TOLERANCE = 0.1  # of the derivative; a gradient that is cut on its way is off by all of it, differences in float32 by 1e-3
 
@@ -65,6 +66,17 @@ class Derivative:
         channels, take = values.shape[1], partial(_WAYS[self.way], self.model.function)
         both = torch.cat([values, directions], 1).to(self.model.device, self.model.physical_dtype)
         return Batches(self.model.batch_size).run(lambda rows: take(rows[:, :channels], rows[:, channels:]).detach(), both)
+
+
+def gradient(function: Function, values: Tensor) -> Tensor:
+    """df/dx of a scalar function of each row, zero where it hangs on no input: (batch, channel, *grid) -> the same."""
+    with torch.enable_grad():
+        given = values.detach().clone().requires_grad_()
+        answer = function(given)
+        if not answer.requires_grad:
+            return torch.zeros_like(values)
+        (found,) = torch.autograd.grad(answer.sum(), given, allow_unused=True)
+    return torch.zeros_like(values) if found is None else found.detach()
 
 
 def forward(function: Function, values: Tensor, direction: Tensor) -> Tensor:
@@ -127,7 +139,7 @@ def _found(subject: Subject) -> Derivative:
     away = [points // 3 for points in subject.grid.shape]
     direction = torch.roll(values - values.mean(subject.grid.axes, keepdim=True), away, subject.grid.axes)
     told = ["no gradients pass through it"]
-    for way in ("forward", "double backward") if model.differentiable else ():
+    for way in GRADIENTS if model.differentiable else ():
         apart, told = _tried(model, way, values, direction)
         if apart <= TOLERANCE:
             return Derivative(model, way, apart)

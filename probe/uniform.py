@@ -12,7 +12,7 @@ from torch import Tensor
 from probe import spectra, waves
 from probe.contract import Subject
 from probe.equivariance import test_field
-from probe.fields import Field
+from probe.fields import Field, parts_of
 from probe.grid import Grid
 
 LARGEST = 5
@@ -114,12 +114,13 @@ def answer_to_move(subject: Subject, case: FieldCase) -> ndarray:
 
 def answer_to_checkerboard(subject: Subject, case: CheckerboardCase) -> tuple[ndarray, ndarray]:
     """Of each output the gain of the checkerboard, and the rms of what it changes on other modes but the mean: (output,) each."""
-    grid, quantity = subject.grid, subject.description.inputs[case.input]
+    grid = subject.grid
+    quantity, channels = parts_of(subject.description.inputs, grid)[case.input]
     sign = torch.cos(waves.phase_of(case.mode, grid)).round()
     ahead = grid.direction_of(case.mode) if quantity.is_vector else torch.ones(1, dtype=torch.float64)
-    rest, start = nothing(subject), sum(q.width(grid) for q in subject.description.inputs[: case.input])
+    rest = nothing(subject)
     raised = rest.clone()
-    raised[:, start : start + len(ahead)] += case.amplitude * ahead.reshape(-1, *[1] * grid.dimension) * sign
+    raised[:, channels] += case.amplitude * ahead.reshape(-1, *[1] * grid.dimension) * sign
     answer = _ask(subject, raised)
     change = answer.with_values(answer.values - _ask(subject, rest).values)
     own = (change.values * sign).mean(grid.axes, keepdim=True) * sign

@@ -63,3 +63,25 @@ def test_walls_deny_translation():
 @pytest.mark.parametrize(("law", "who"), [("", "the simulator"), ("gravity", "the simulator"), ("mine:law", "the law")])
 def test_who_knows_the_answers_is_named(law, who):
     assert facts(LINE, truth=Truth(law))["simulator"] == who
+
+
+def test_what_a_field_is_called_is_known_without_reading_it():
+    model = on(LINE, lambda x: x)
+
+    class Unread:
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            raise AssertionError("nothing is to be read")
+
+        def name(self, index):
+            return f"pair {index}"
+
+    subject = LocalSubject("model", model, Unread(), "default", 0, "p")
+    named = [equivariance.name_of_field(subject, index) for index in range(3)]
+    assert named == ["pair 0", "pair 1", "Gaussian field, k^-2"]
+    assert [equivariance.count_of_fields(subject, wanted) for wanted in (1, 5)] == [1, 2]
+    alone = LocalSubject("model", model, None, "default", 0, "p")
+    assert equivariance.name_of_field(alone, 0) == equivariance.test_field(alone, 0)[1] == "Gaussian field, k^-2"
+    assert equivariance.count_of_fields(alone, 5) == 5

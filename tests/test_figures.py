@@ -127,3 +127,12 @@ def test_a_ranking_draws_what_is_exact_at_the_left_edge_and_bears_a_bound_of_zer
     np.testing.assert_allclose(points.get_xdata(), [0.1, 1e-6])
     assert panel.get_xlim()[0] < 1e-6 and [label.get_text() for label in panel.get_yticklabels()] == ["broken", "exact"]
     assert panel.get_ylim() == (1.5, -0.5)
+
+
+def test_names_are_slanted_only_where_they_would_run_into_each_other() -> None:
+    _, axes = figures.figure(columns=2)
+    figures.names(axes[0, 0], ["a", "b", "c"])
+    figures.names(axes[0, 1], ["input layer", "hidden layer", "output layer"])
+    assert [label.get_rotation() for label in axes[0, 0].get_xticklabels()] == [0, 0, 0]
+    assert [label.get_rotation() for label in axes[0, 1].get_xticklabels()] == [30, 30, 30]
+    assert [label.get_text() for label in axes[0, 0].get_xticklabels()] == ["a", "b", "c"]

@@ -215,11 +215,11 @@ def _recorded(recipe: Recipe, description: Description) -> FieldModel:
     digest, name = sha256_of(Path(recipe.source)), description.name or Path(recipe.source).name.partition(".")[0]
     _check_unchanged(recipe, digest)
 
-    def nothing(values: Tensor) -> Tensor:
+    def no_network(values: Tensor) -> Tensor:
         raise InputError(f"there is no network behind {name}, only latent variables that were recorded; describe the network")
 
     kept = {"format": "description", "sha256": digest}
-    return _field_model(recipe, nothing, description, digest, name, {}, path=recipe.source, loaded=kept, differentiable=False)
+    return _field_model(recipe, no_network, description, digest, name, {}, path=recipe.source, loaded=kept, differentiable=False)
 
 
 def _from_checkpoint(recipe: Recipe, path: Path, factory: Callable[..., nn.Module] | None, name: str = "") -> FieldModel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -49,6 +49,54 @@ class SecondOrder(nn.Module):
         """(batch, D, *grid.shape) -> the same."""
         grid = self.grid.of_shape(psi.shape[2:])
         return psi + second_order(-divergence(psi, grid), grid, self.omega_m)
+
+
+class LinearEncoder(nn.Module):
+    """z_j = <w_j, x>/|w_j|^2 of patterns w_j, with a given spread: where x is a sum of orthogonal patterns, its coefficients.
+
+    Parameters
+    ----------
+    patterns : Tensor, (latent, channel, *grid)
+        A pattern that is zero gives a latent variable that is dead.
+    std : sequence of float
+        Of each latent variable.
+    """
+
+    def __init__(self, patterns: Tensor, std: Sequence[float]) -> None:
+        super().__init__()
+        rows = patterns.flatten(1)
+        self.register_buffer("rows", rows / rows.square().sum(1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny))
+        self.register_buffer("log_variance", 2 * torch.tensor(std, dtype=torch.float64).log())
+
+    def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, channel, *grid) -> mean and log-variance, (batch, latent) each."""
+        mean = values.flatten(1) @ self.rows.to(values).T  # type: ignore[operator]
+        return mean, self.log_variance.to(values).expand_as(mean)  # type: ignore[operator]
+
+
+class LinearDecoder(nn.Module):
+    """sum_j z_j w_j of patterns w_j, (latent, channel, *grid)."""
+
+    def __init__(self, patterns: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("patterns", patterns)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """(batch, latent) -> (batch, channel, *grid)."""
+        return torch.tensordot(latents, self.patterns.to(latents), 1)  # type: ignore[operator]
+
+
+class Bottleneck(nn.Module):
+    """An encoder and a decoder: the answer is that of the latent variables' means."""
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(batch, channel, *grid) -> the same."""
+        answer: Tensor = self.decoder(self.encoder(values)[0])
+        return answer
 
 
 def gaussian_gain(radius: float) -> Callable[[Grid], Tensor]:

@@ -264,7 +264,7 @@ def _universes_panel(measured: Measured) -> Panel:
             axes[0, 1].plot(range(len(names)), measured[subject].gain.sel(cosmology=names).values[:, 0], **look)
     axes[0, 0].set(yscale="log", ylabel="relative error, rms")
     if spectral:
-        axes[0, 1].axhline(1.0, color="#8a94a0", lw=0.8)
+        axes[0, 1].axhline(1.0, color=figures.GREY, lw=0.8)
         axes[0, 1].set_ylabel("gain: projection on the truth")
     for panel in axes[0]:
         panel.set_xticks(range(len(names)), labels=names, rotation=30, ha="right")
@@ -306,7 +306,7 @@ def _finished(axes: ndarray, model: Dataset, curves: list[Dataset]) -> None:
         figures.logarithmic(panel)
         panel.set_xlabel(figures.axis_label("k", model.shell_wavenumber.attrs["units"]))
         if variable != "error_power":
-            panel.axhline(1.0, color="#8a94a0", lw=0.8)
+            panel.axhline(1.0, color=figures.GREY, lw=0.8)
             values = np.concatenate([data[variable].values[..., 0].ravel() for data in curves])
             own, top = float(np.nanmax(model[variable].values[..., 0])), float(np.nanmax(values))
             panel.set_ylim(max(float(np.nanmin(values)), 0.0) - 0.03, max(own, min(top, 2.0)) + 0.03)

@@ -124,7 +124,7 @@ class Null(Probe):
         room, dimension, moved = probe.uniform, subject.grid.dimension, subject.description.inputs[0]
         cases = [room.FieldCase(i, offset) for i in range(-1, self.fields)]
         errors = subject.map(room.answer_to_move, cases, passes=1 + dimension)
-        names = ["at rest", *(f"{i + 1}: {probe.equivariance.test_field(subject, i)[1]}" for i in range(self.fields))]
+        names = ["at rest", *(f"{i + 1}: {probe.equivariance.name_of_field(subject, i)}" for i in range(self.fields))]
         return xr.Dataset(
             {"shift_error": (("background", "axis"), _ratio(np.array(errors), size[0]), {"units": ""})},
             coords={"background": names, "axis": list(AXES[:dimension])},
@@ -241,7 +241,7 @@ class Null(Probe):
             panel.plot(k[~rung], size[~rung], ".", ms=3, color="#0072B2", alpha=0.5, rasterized=True, label="every other mode")
             if rung.any():
                 panel.plot(k[rung], size[rung], "o", ms=7, mfc="none", mec="#D55E00", mew=1.4, label=_rungs(model))
-            panel.axhline(floor, color="#8a94a0", lw=0.8, ls=":", label="rounding")
+            panel.axhline(floor, color=figures.GREY, lw=0.8, ls=":", label="rounding")
             panel.set(yscale="log", ylim=(floor / 3, max(10 * float(size.max()), 1e-2)), title=f"{model.shown.values[column]!s}")
             panel.set_xlabel(figures.axis_label("|k|", model.wavenumber.attrs["units"]))
             panel.set_ylabel(f"mode of {model.output.values[row]!s} / usual answer" if column == 0 else "")

@@ -119,7 +119,7 @@ class TransferMatrix(Probe):
                 "mode": [probe.waves.label(mode) for mode in modes],
                 "wavenumber": ("mode", [grid.wavenumber_of(mode) for mode in modes], {"units": grid.inverse_unit}),
                 "shell_wavenumber": ("shell", grid.shells().wavenumber.numpy(), {"units": grid.inverse_unit}),
-                "background": [probe.equivariance.test_field(subject, place)[1] for place in range(count)],
+                "background": [probe.equivariance.name_of_field(subject, place) for place in range(count)],
             },
             attrs=probe.equivariance.facts(subject)
             | ({"denied_translation": ""} if _granted(subject) else {})

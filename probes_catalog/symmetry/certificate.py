@@ -117,7 +117,7 @@ class Certificate(Probe):
         paired = subject.pairs is not None
         count = min(len(subject.pairs), self.pairs) if subject.pairs is not None else probe.turns.field_count(subject, None)
         answers = subject.map(probe.orbits.orbit, [probe.orbits.OrbitCase(i, elements) for i in range(count)], passes=len(elements))
-        found: dict[str, Any] = {"orbit": [probe.equivariance.test_field(subject, i)[1] for i in range(count)]}
+        found: dict[str, Any] = {"orbit": [probe.equivariance.name_of_field(subject, i) for i in range(count)]}
         for name in ("breaking", *SUMS) if paired else ("breaking",):
             found[name] = "orbit", np.array([getattr(a, name) for a in answers]), {"units": ""}
         unit = {"units": subject.description.outputs[0].unit}

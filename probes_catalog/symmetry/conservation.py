@@ -88,7 +88,7 @@ class Conservation(Probe):
             data,
             coords={
                 "output": [q.name for q in described.outputs],
-                "field": [probe.equivariance.test_field(subject, i)[1] for i in range(count)],
+                "field": [probe.equivariance.name_of_field(subject, i) for i in range(count)],
                 "mean_law": ("output", [probe.laws.mean_law(q, subject) for q in described.outputs]),
                 "lowest": (
                     "output",

@@ -120,7 +120,7 @@ class Consistency(Probe):
             {name: ("field", values, {"units": ""}) for name, values in columns.items()}
             | {"tiles": ((), boxes.tiles, {"units": ""}), "far": ("distance", boxes.far, {"units": ""})},
             coords={
-                "field": [probe.equivariance.test_field(subject, i)[1] for i in range(self.fields)],
+                "field": [probe.equivariance.name_of_field(subject, i) for i in range(self.fields)],
                 "distance": ("distance", np.arange(1, len(boxes.far) + 1), {"units": "cells"}),
             },
             attrs=probe.equivariance.facts(subject)

@@ -76,7 +76,7 @@ class Reflection(Probe):
             coords={
                 "mirror": [room.name(m, apart=classes.count(m.class_name) > 1) for m in mirrors],
                 "granted": ("mirror", [int(m in granted) for m in mirrors]),
-                "field": [probe.equivariance.test_field(subject, i)[1] for i in range(count)],
+                "field": [probe.equivariance.name_of_field(subject, i) for i in range(count)],
                 "centre": ("centre", list(tried), {"units": "cells"}),
                 "output_centre": ("output_centre", list(tried), {"units": "cells"}),
             },

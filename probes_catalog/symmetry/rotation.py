@@ -93,7 +93,7 @@ class Rotation(Probe):
                 "wavenumber": ("wave", [grid.wavenumber_of(m) for m in waves], {"units": grid.inverse_unit}),
                 "turn": [probe.turns.name(t, apart=classes.count(t.class_name) > 1) for t in turns],
                 "granted": ("turn", [int(t in granted) for t in turns]),
-                "field": [probe.equivariance.test_field(subject, i)[1] for i in range(self.fields)],
+                "field": [probe.equivariance.name_of_field(subject, i) for i in range(self.fields)],
                 "centre": ("centre", list(centres), {"units": "cells"}),
                 "output_centre": ("output_centre", list(centres), {"units": "cells"}),
                 "shell_wavenumber": ("shell", shells, {"units": grid.inverse_unit}),

@@ -86,7 +86,7 @@ class Translation(Probe):
         cases = [probe.orbits.ShiftCase(i, tuple(shifts.values()), margin) for i in range(count)]
         answers = subject.map(probe.orbits.move, cases, passes=len(shifts) + (2 if margin is None else 1))
         granted, directions = subject.description.symmetries.translation, [direction for direction, _ in shifts]
-        asked = [probe.equivariance.test_field(subject, i)[1] for i in range(count)]
+        asked = [probe.equivariance.name_of_field(subject, i) for i in range(count)]
         return xr.Dataset(
             {
                 "shift_error": (("field", "shift"), np.stack([a.error for a in answers]), {"units": ""}),

@@ -43,6 +43,16 @@ def the_next_five_seconds(network: nn.Module, values: Tensor) -> Tensor:
     return torch.stack(answers, -1)
 
 
+def encode(network: SciNet, values: Tensor, t: Tensor) -> Tensor:
+    """log sigma and mean of two latent variables, whatever the question: (n, 1, 50) -> (n, 4)."""
+    return network._dense("encoder", values[:, 0])
+
+
+def decode(network: SciNet, latents: Tensor, t: Tensor) -> Tensor:
+    """The answer to a question about latent variables: (n, 2), (n,) -> (n, 1)."""
+    return network._dense("decoder", torch.cat([latents, t[:, None]], 1))
+
+
 def pendulum(times: np.ndarray, damping: np.ndarray, spring: np.ndarray) -> np.ndarray:
     """x(t) of pendulums let go at x = 1: (n,) each -> (n, times)."""
     b, kappa = damping[:, None], spring[:, None]
@@ -57,6 +67,14 @@ def questions() -> tuple[np.ndarray, np.ndarray]:
 def later() -> tuple[np.ndarray, np.ndarray]:
     """x of the same pendulums at the times looked at, and 5 s after each: (40, 1, 50) twice."""
     return _pendulums(TIMES)[:, None], _pendulums(TIMES + 5.0)[:, None]
+
+
+def pendulums() -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """A thousand pendulums, where each is after 2.5 s, and its damping and spring constant."""
+    draw = np.random.default_rng(1)
+    damping, spring = draw.uniform(0.5, 1.0, 1000), draw.uniform(5.0, 10.0, 1000)
+    seen, there = (pendulum(times, damping, spring) for times in (TIMES, np.array([2.5])))
+    return seen[:, None], there, {"damping": damping, "spring": spring}
 
 
 def _pendulums(times: np.ndarray) -> np.ndarray:
