@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -134,3 +136,39 @@ class FNO(nn.Module):
             hidden = spectral(hidden) + bypass(hidden)
             hidden = hidden if layer == last else nn.functional.gelu(hidden)
         return self.project(hidden)
+
+
+class ParameterNetwork(nn.Module):
+    """Numbers read off a periodic box of matter, after Ravanbakhsh et al. 2016 (arXiv:1711.02033), smaller.
+
+    Periodic 3^3 convolutions with SiLU, the first with stride 2, the third and later ones behind averages over blocks of 2^3; then
+    the mean over what is left of the box and two dense layers. It sees asinh(density contrast), which is linear about the mean,
+    logarithmic in peaks, and defined for every input. Against that paper: no batch normalisation and no dropout, so that a
+    box's answer does not depend on its neighbours in a batch; the mean instead of dense layers on positions, so that shifts by
+    whole blocks change nothing.
+
+    Parameters
+    ----------
+    width : int
+        Channels after the first convolution; twice as many after each further one.
+    levels : int
+        Convolutions; the total stride is 2^(levels - 1).
+    numbers : int
+        How many numbers it gives.
+    """
+
+    def __init__(self, width: int = 16, levels: int = 4, numbers: int = 2) -> None:
+        super().__init__()
+        widths = [1, *(width * 2**level for level in range(levels))]
+        layers: list[nn.Module] = []
+        for level, (inside, outside) in enumerate(pairwise(widths)):
+            layers += [nn.AvgPool3d(2)] * (level > 1)
+            stride = 1 if level else 2
+            layers += [nn.Conv3d(inside, outside, 3, stride=stride, padding=1, padding_mode="circular"), nn.SiLU()]
+        self.layers = nn.Sequential(*layers)
+        self.read = nn.Sequential(nn.Linear(widths[-1], 64), nn.SiLU(), nn.Linear(64, numbers))
+
+    def forward(self, density: Tensor) -> Tensor:
+        """(batch, 1, N, N, N) -> (batch, numbers), N a multiple of 2^(levels - 1)."""
+        answer: Tensor = self.read(self.layers(density.asinh()).mean((2, 3, 4)))
+        return answer

@@ -23,14 +23,16 @@ def columns() -> dict[str, dict[str, Any]]:
     """What is written of each probe: its settings, and a cell for every model by grid.
 
     A cell is the probe's verdict; or a table of checks and their verdicts, where "exact" is a value of rounding at most; or "any"
-    where nothing is claimed. A grid whose every cell is alike may be that one cell. `ladder = false` keeps a probe off the page.
+    where nothing is claimed. A grid whose every cell is alike may be that one cell. `ladder = false` keeps a probe off the page,
+    `slow = true` puts its cells among the slow tests.
     """
     return {path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.toml"))}
 
 
-def expected(grid: str, name: str) -> dict[str, Cell]:
-    """The cells of one row in which something is claimed."""
-    cells = {probe: column[grid] if isinstance(column[grid], str) else column[grid][name] for probe, column in columns().items()}
+def expected(grid: str, name: str, slow: bool | None = None) -> dict[str, Cell]:
+    """The cells of one row in which something is claimed, of all probes, of the slow ones or of the others."""
+    asked = {probe: column[grid] for probe, column in columns().items() if slow in (None, column.get("slow", False))}
+    cells = {probe: cell if isinstance(cell, str) else cell[name] for probe, cell in asked.items()}
     return {probe: cell for probe, cell in cells.items() if cell != ANY}
 
 

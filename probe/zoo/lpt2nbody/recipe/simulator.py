@@ -25,13 +25,13 @@ FINE = Grid.cubic(128, 128.0, unit="Mpc/h")
 STEPS, START = 12, 0.1
 
 
-def linear_power() -> tuple[np.ndarray, np.ndarray]:
+def linear_power(omega_m: float = OMEGA_M) -> tuple[np.ndarray, np.ndarray]:
     """k in h/Mpc and the linear P(k) at z = 0 in (Mpc/h)^3, by CAMB."""
     import camb
 
     h2 = HUBBLE**2
     parameters = camb.set_params(
-        H0=100 * HUBBLE, ombh2=OMEGA_B * h2, omch2=(OMEGA_M - OMEGA_B) * h2, omk=0, mnu=0, ns=SPECTRAL_INDEX, As=AMPLITUDE
+        H0=100 * HUBBLE, ombh2=OMEGA_B * h2, omch2=(omega_m - OMEGA_B) * h2, omk=0, mnu=0, ns=SPECTRAL_INDEX, As=AMPLITUDE
     )
     parameters.set_matter_power(redshifts=[0.0], kmax=10.0)
     wavenumber, _, power = camb.get_results(parameters).get_matter_power_spectrum(minkh=1e-3, maxkh=5.0, npoints=400)
@@ -66,22 +66,40 @@ def displaced(first: torch.Tensor, second: torch.Tensor, offset: tuple[float, ..
     -------
     Tensor, (3, *COARSE.shape), float32, in Mpc/h
     """
-    cell = FINE.spacing[0]
+    stride = FINE.shape[0] // COARSE.shape[0]
+    return evolved(first, second, FINE, OMEGA_M, offset)[:, ::stride, ::stride, ::stride].contiguous()
+
+
+def evolved(
+    first: torch.Tensor, second: torch.Tensor, grid: Grid, omega_m: float, offset: tuple[float, ...] = (0.0, 0.0, 0.0)
+) -> torch.Tensor:
+    """Displacement at z = 0 of the particles on a grid, which is the mesh of the forces as well.
+
+    Parameters
+    ----------
+    first, second, offset
+        As in `displaced`, on `grid`.
+    omega_m : float
+        Of a flat universe.
+
+    Returns
+    -------
+    Tensor, (3, *grid.shape), float32, in grid.unit
+    """
+    cell = grid.spacing[0]
     one, two = (psi.permute(1, 2, 3, 0).numpy() / cell for psi in (first, second))
-    table = _steps()
+    table = _steps(omega_m)
     growth, growth2, momentum, momentum2 = table["start"]
     psi = jnp.asarray(growth * one + growth2 * two, dtype=jnp.float32)
     velocity = jnp.asarray(momentum * one + momentum2 * two, dtype=jnp.float32)
     place = jnp.array(offset, dtype=jnp.float32)
-    acceleration = _force(psi, place)
+    acceleration = 1.5 * omega_m * _force(psi, place)
     for kick, drift, kick_after in table["steps"]:
         velocity = velocity + kick * acceleration
         psi = psi + drift * velocity
-        acceleration = _force(psi, place)
+        acceleration = 1.5 * omega_m * _force(psi, place)
         velocity = velocity + kick_after * acceleration
-    stride = FINE.shape[0] // COARSE.shape[0]
-    kept = np.array(psi[::stride, ::stride, ::stride]) * cell
-    return torch.from_numpy(kept).permute(3, 0, 1, 2).contiguous()
+    return torch.from_numpy(np.array(psi) * cell).permute(3, 0, 1, 2)
 
 
 def second_order_on_fine(delta: torch.Tensor) -> torch.Tensor:
@@ -94,12 +112,14 @@ _HALF = Grid.cubic(96, 128.0, unit="Mpc/h")
 
 @jax.jit
 def _force(psi: jax.Array, offset: jax.Array) -> jax.Array:
-    lattice = jnp.stack(jnp.meshgrid(*[jnp.arange(n) for n in FINE.shape], indexing="ij"), -1).astype(jnp.float32) + offset
-    force = pm_forces(lattice + psi, mesh_shape=FINE.shape)
-    return 1.5 * OMEGA_M * (force - force.mean((0, 1, 2)))
+    """-grad of the phi that solves grad^2 phi = delta, at each particle, in cells."""
+    shape = psi.shape[:3]
+    lattice = jnp.stack(jnp.meshgrid(*[jnp.arange(n) for n in shape], indexing="ij"), -1).astype(jnp.float32) + offset
+    force = pm_forces(lattice + psi, mesh_shape=shape)
+    return force - force.mean((0, 1, 2))
 
 
-def _steps() -> dict:
+def _steps(omega_m: float) -> dict:
     """Factors of the start and of every kick-drift-kick step, uniform in a.
 
     Units: dx/da = p / (a^3 E), dp/da = F / (a^2 E). With G_p = D and G_f = a^3 E dD/da,
@@ -107,10 +127,10 @@ def _steps() -> dict:
     """
 
     def hubble(a: float) -> float:
-        return float(np.sqrt(OMEGA_M / a**3 + 1 - OMEGA_M))
+        return float(np.sqrt(omega_m / a**3 + 1 - omega_m))
 
     def growth(a: float) -> float:
-        return growth_factor(a, OMEGA_M)
+        return growth_factor(a, omega_m)
 
     def slope(function: Callable[[float], float], a: float) -> float:
         step = 1e-4 * a
@@ -120,7 +140,7 @@ def _steps() -> dict:
         return a**3 * hubble(a) * slope(growth, a)
 
     def second(a: float) -> float:
-        return growth(a) ** 2 * (OMEGA_M / (a**3 * hubble(a) ** 2)) ** (-1 / 143)
+        return growth(a) ** 2 * (omega_m / (a**3 * hubble(a) ** 2)) ** (-1 / 143)
 
     def kick(a: float, b: float, at: float) -> float:
         return (momentum(b) - momentum(a)) / (slope(momentum, at) * at**2 * hubble(at))

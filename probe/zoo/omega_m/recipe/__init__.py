@@ -1,0 +1,1 @@
+"""How the network and the files beside it were made: `python -m probe.zoo.omega_m.recipe WORK_FOLDER` does it all again."""
