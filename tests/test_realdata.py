@@ -49,6 +49,7 @@ QUICK = {
     "conservation.fields": "2",
     "saliency.samples": "2",
     "saliency_sanity.samples": "2",
+    "mutual_information.estimator": "neighbours",
 }
 # Figures take longer than all else: one report in two dimensions is drawn, and one on a line between walls.
 DRAWN = ("ocean_upper", "scinet_later")

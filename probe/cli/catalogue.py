@@ -26,13 +26,15 @@ def list_(model: str | None, **options: Any) -> None:
         from probe.loading import load
 
         why = reasons(load(model, **options))
-    suite = ""
+    suite, width = "", max(map(len, catalogue()))
     for name, probe in catalogue().items():
         if probe.suite != suite:
             suite = probe.suite
             click.echo(click.style(suite, bold=True))
         reason = why.get(name, "")
-        click.echo(f"  {name:<16} {probe.question()}" + (f"\n  {'':<16} not applicable: {printable(reason)}" if reason else ""))
+        click.echo(
+            f"  {name:<{width}} {probe.question()}" + (f"\n  {'':<{width}} not applicable: {printable(reason)}" if reason else "")
+        )
 
 
 @click.command()

@@ -97,7 +97,7 @@ def _say_plan(model: FieldModel, names: list[str], data: Path | None, folder: Pa
 
     what = f"{model.name} ({model.class_name}, {model.parameter_count} parameters)"
     click.echo(printable(f"{what} on {model.device}; the run would go to {folder}"))
-    why = reasons(model, data)
+    why, width = reasons(model, data), max(map(len, names), default=0)
     for name in names:
         reason = why.get(name, "")
-        click.echo(printable(f"  {name:<16} {'not applicable: ' + reason if reason else 'will be asked'}"))
+        click.echo(printable(f"  {name:<{width}} {'not applicable: ' + reason if reason else 'will be asked'}"))

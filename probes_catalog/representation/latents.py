@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 np, xr = lazy.load("numpy"), lazy.load("xarray")
 
 SHOWN = 4  # latent variables in the figure of the space that they span
+CLOUD = 900  # points in all panels of pairs together
 LISTED = 8  # names that a sentence lists
 
 
@@ -275,7 +276,8 @@ def _space_panel(model: Dataset, order: ndarray) -> Panel:
     mean, std = _arrays(model)
     kept, names = order[:SHOWN], [str(name) for name in model.latent.values]
     picture, axes = figures.figure(columns=len(kept), rows=len(kept), width=1.2 + 2.1 * len(kept), height=0.9 + 1.9 * len(kept))
-    drawn = np.linspace(0, len(mean) - 1, min(len(mean), 1500)).astype(int)
+    pairs = max(1, len(kept) * (len(kept) - 1) // 2)
+    drawn = np.linspace(0, len(mean) - 1, min(len(mean), CLOUD // pairs)).astype(int)
     for row, below in enumerate(kept):
         for column, left in enumerate(kept):
             axis: Axes = axes[row, column]
@@ -294,7 +296,7 @@ def _space_panel(model: Dataset, order: ndarray) -> Panel:
         f"{names[i]}: {centre[i]:.3g} and {math.sqrt(covariance[i, i]):.3g}" for i in kept
     )
     caption = (
-        "On the diagonal the density of each latent variable over all samples"
+        "On the diagonal the density of each latent variable over all samples, smoothed where they lie apart"
         + (", beside the prior N(0, 1)" if model.attrs["prior"] != "none" else "")
         + f"; below it the samples' means, {len(drawn)} of {len(mean)}"
         + (f"; the {len(kept)} that say most" if len(kept) < len(order) else "")
@@ -310,8 +312,10 @@ def _alone(axes: Axes, mean: ndarray, std: ndarray | None, prior: bool) -> None:
         axes.hist(mean, bins=min(40, max(5, len(mean) // 5)), density=True, color=color, alpha=0.5, label="samples")
         return
     reach = max(4.0 if prior else 0.0, float(np.abs(mean).max() + 3 * std.max()))
-    points = np.linspace(-reach, reach, 401)
-    axes.plot(points, probe.latents.activity.density(mean, std, points), color=color, lw=1.8, label="all samples")
+    points = np.linspace(-reach, reach, 201)
+    # Narrow spreads would each be a peak of their own: smoothed as any density of samples (Silverman 1986, eq. 3.31).
+    width = np.maximum(std, 0.9 * mean.std() * len(mean) ** -0.2)
+    axes.plot(points, probe.latents.activity.density(mean, width, points), color=color, lw=1.8, label="all samples")
     if prior:
         axes.plot(points, np.exp(-(points**2) / 2) / math.sqrt(2 * math.pi), color="black", lw=1.1, ls="--", label="prior")
 

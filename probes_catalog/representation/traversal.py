@@ -288,8 +288,8 @@ def _slider(model: Dataset, latent: int) -> Panel:
     text = f"Change over scatter along {name}: " + ", ".join(f"{v:.3g}: {s:.3g}" for v, s in zip(values, size, strict=True))
     caption = (
         f"The answer ({model.attrs['output']}, {what}) as {name} goes from {values[0]:.3g} to {values[-1]:.3g} and the others "
-        f"stay; right, its difference from that where all stay. All else as in {model.attrs['sample']}. The axes and colours stay "
-        "the same, so that what moves is the answer."
+        "stay; right, its difference from that where all stay; of curves the whole range is shaded. All else as in "
+        f"{model.attrs['sample']}. The axes and colours stay the same, so that what moves is the answer."
     )
     return Panel(f"What {name} does", shown, caption, text, variables)
 
@@ -317,11 +317,10 @@ def _line(model: Dataset, latent: int, place: int) -> Figure:
 def _family(
     model: Dataset, curves: ndarray, base: ndarray, place: int, x: ndarray, along: tuple[str, str], variable: Any
 ) -> Figure:
-    """All curves faintly, one of them strongly, and each one's difference from that where all stay."""
+    """Where all curves lie, one of them, and each one's difference from that where all stay."""
     picture, axes = figures.figure(columns=2, width=8.4, height=3.1)
     for panel, rows, still in zip(axes[0], (curves, curves - base), (base, 0 * base), strict=True):
-        for number, row in enumerate(rows):
-            panel.plot(x, row, color=figures.ramp(number, len(rows)), lw=0.9, alpha=0.45)
+        panel.fill_between(x, rows.min(0), rows.max(0), color=figures.GREY, alpha=0.25, lw=0, label="over the range")
         panel.plot(x, still, color="black", lw=1.1, ls="--", label="all stay")
         panel.plot(x, rows[place], color=figures.ramp(place, len(rows)), lw=2.6, label="now")
         panel.set_xlabel(figures.axis_label(*along))

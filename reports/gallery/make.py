@@ -14,9 +14,9 @@ GALLERY = {
     "lpt2nbody_gravity": ("zoo:lpt2nbody", ["spherical", "cosmology", "transfer_matrix"]),
     "lpt2nbody_symmetry": ("zoo:lpt2nbody", ["symmetry"]),
     "zero_padding": ("zoo:defect/zero_padding", ["rotation", "phase", "plane_wave", "certificate"]),
-    "lpt2nbody_statistics": ("zoo:lpt2nbody", ["statistics"]),
+    "lpt2nbody_statistics": ("zoo:lpt2nbody", ["transfer", "scattering"]),
     "omega_m_attribution": ("zoo:omega_m", ["attribution"]),
-    "ive_halos_representation": ("zoo:ive_halos", ["representation"]),
+    "ive_halos_representation": ("zoo:ive_halos", ["representation", "--set", "traversal.points=4"]),
     "burgers_fno": ("zoo:burgers_fno", ["plane_wave", "two_waves", "phase", "conservation", "transfer"]),
 }
 HERE = Path(__file__).parent.resolve()

@@ -32,8 +32,8 @@ rounding* in float64; and the same in float32. A value stands out where it diffe
 change of every answer by a unit in the last place does to it. Where the first is as small as the second the bound is rounding
 itself, or relative to an error that the clean model does not make. The ladder: 1, 0.3, 0.1, 0.03, 0.01, then powers of ten down
 to 1e-15, at whose end the rounding of the defect's own arithmetic is seen. `two_waves` takes its differences in float64, whatever
-the network's own precision. An empty cell: the probe is not meant to see the defect. Without a ladder, because they are dear and
-near relatives of one that has it: {dear}.
+the network's own precision. An empty cell: the probe is not meant to see the defect. Without a ladder, because they are
+dear, near relatives of one that has it, or tell more than they judge: {dear}.
 """
 
 
