@@ -77,15 +77,10 @@ def ratios(spectra: ndarray, rounding: float) -> dict[str, ndarray]:
     }
 
 
-def interval(rows: ndarray, statistic: Callable[[ndarray], ndarray]) -> Interval:
-    """A number made of samples, with its interval over them."""
-    return of_samples(rows, statistic)
-
-
 def relative_error(error_square: ndarray, true_square: ndarray) -> Interval:
     """Root mean square of the error over that of the truth, over all points of all simulations: (simulation,) each."""
     rows = np.stack([error_square, true_square], -1)
-    return interval(rows, lambda kept: np.sqrt(kept[..., 0].mean(0) / kept[..., 1].mean(0)))
+    return of_samples(rows, lambda kept: np.sqrt(kept[..., 0].mean(0) / kept[..., 1].mean(0)))
 
 
 def over(own: ndarray, other: ndarray, size: ndarray) -> Interval:
@@ -95,7 +90,7 @@ def over(own: ndarray, other: ndarray, size: ndarray) -> Interval:
     """
     floor = size.mean() * np.finfo(np.float32).eps ** 2
     rows = np.stack([own, other], -1)
-    return interval(rows, lambda kept: np.maximum(kept[..., 0].mean(0), floor) / np.maximum(kept[..., 1].mean(0), floor))
+    return of_samples(rows, lambda kept: np.maximum(kept[..., 0].mean(0), floor) / np.maximum(kept[..., 1].mean(0), floor))
 
 
 NEGLIGIBLE = 0.02  # of the truth: what a rival's error counts for at least, since a truth that it meets leaves nothing to beat
@@ -121,7 +116,7 @@ def over_rival(own: ndarray, rival: ndarray, size: ndarray) -> Interval:
         mean: ndarray = np.mean(error / (error + np.maximum(other, NEGLIGIBLE**2 * size)))
         return mean
 
-    found = interval(rows, share)
+    found = of_samples(rows, share)
     low, high = (min(max(edge, 0.0), 1.0) for edge in (found.low, found.high))
     value, low, high = (s / (1 - s) if s < 1 else float("inf") for s in (found.value, low, high))
-    return Interval(value, low, high, interval(rows, lambda kept: share(kept) / (1 - share(kept))).samples)
+    return Interval(value, low, high, of_samples(rows, lambda kept: share(kept) / (1 - share(kept))).samples)

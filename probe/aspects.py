@@ -151,3 +151,15 @@ def ratios(data: xr.Dataset, every: tuple[Aspect, ...]) -> dict[str, xr.DataArra
         for name, values in agreement.ratios(stacked, float(data[of + "rounding"].mean())).items():
             found[of + name] = xr.DataArray(values, dims=("shell", "estimate"), attrs={"units": ""})
     return found
+
+
+def correlations(data: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Correlation of P(k) between scales over simulations, of the answers and of the truth: (shell, other shell)."""
+    held = np.isfinite(data.error_power.values[:, 0])
+    found = {}
+    for side in ("pred", "true"):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = np.atleast_2d(np.corrcoef(data[f"power_{side}"].values, rowvar=False))
+        values = np.where(held & held[:, None], values, np.nan)
+        found[f"power_correlation_{side}"] = xr.DataArray(values, dims=("shell", "other_shell"), attrs={"units": ""})
+    return found

@@ -163,6 +163,34 @@ def bispectrum_unit(unit: str, grid: Grid) -> str:
     return f"({unit})^3 {volume}" if unit else volume
 
 
+def described(triples: Sequence[Triple], power: Tensor, rounding: float, grid: Grid, unit: str) -> dict[str, Any]:
+    """What is known of triangles beside their bispectrum, as variables of a dataset.
+
+    Parameters
+    ----------
+    power : Tensor, (shells,)
+        Of the truth; in shells where it is not above `rounding` there is nothing.
+    unit : str
+        Of the bispectrum's variance.
+
+    Returns
+    -------
+    dict
+        `gaussian_variance` (triangle), nan where a side lies in a shell that holds nothing, `number` of triangles in the estimate
+        (triangle), `sides` in k and `shells` of each (triangle, side), `modes` (shell).
+    """
+    shells, sides = grid.shells(), torch.tensor(triples) - 1
+    variance = gaussian_variance(power, triples, grid).cpu()
+    variance = torch.where((power.cpu() > rounding)[sides].all(-1), variance, torch.nan)
+    return {
+        "gaussian_variance": ("triangle", variance.numpy(), {"units": unit}),
+        "number": ("triangle", number(tuple(triples), grid, power.device).cpu().numpy(), {"units": ""}),
+        "sides": (("triangle", "side"), shells.wavenumber.numpy()[sides.numpy()], {"units": grid.inverse_unit}),
+        "shells": (("triangle", "side"), sides.numpy() + 1, {"units": ""}),
+        "modes": ("shell", shells.modes.numpy(), {"units": ""}),
+    }
+
+
 def estimates(data: Dataset) -> dict[str, Any]:
     """B, Q and the ratio to truth from averages over simulations: (triangle, estimate), value, low and high.
 
@@ -201,3 +229,10 @@ def estimates(data: Dataset) -> dict[str, Any]:
     pairs = np.stack([both["pred"][:, :width], both["true"][:, :width]], -1)
     made["ratio"] = (*of(pairs, lambda mean: mean[:, 0] / mean[:, 1], known * seen), {"units": ""})
     return made
+
+
+def places(data: Dataset, shape: str) -> ndarray:
+    """The triangles of one shape that the truth holds, ordered by the side that is not the same in all: (held,) of int."""
+    held = np.flatnonzero(data.member.sel(shape=shape).values & np.isfinite(data.gaussian_variance.values))
+    found: ndarray = held[np.argsort(data.sides.values[held, 2])]
+    return found

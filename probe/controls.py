@@ -18,7 +18,7 @@ from probe import perturbation, spectra
 from probe.data import Pairs
 from probe.description import Constraints, Description
 from probe.errors import InputError
-from probe.fields import Quantity
+from probe.fields import Quantity, parts_of
 from probe.grid import Grid
 from probe.model import FieldModel
 from probe.model.calling import found
@@ -102,8 +102,7 @@ def _alike(some: tuple[Quantity, ...], others: tuple[Quantity, ...]) -> bool:
 def _given(description: Description, like: FieldModel) -> Control | Absent:
     """What the best linear filter of the input acts on: the input itself, or, where that is not defined, each of its scalars."""
     itself, outs = _identity(description, like), description.outputs
-    widths = [quantity.width(description.grid) for quantity in description.inputs]
-    scalars = [(q, sum(widths[:place])) for place, q in enumerate(description.inputs) if q.kind in SCALARS]
+    scalars = [(q, part.start) for q, part in parts_of(description.inputs, description.grid) if q.kind in SCALARS]
     if isinstance(itself, Control) or len(outs) != 1 or outs[0].kind not in SCALARS or not scalars:
         return itself
     kept, channels = (list(column) for column in zip(*scalars, strict=True))

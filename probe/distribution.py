@@ -170,7 +170,12 @@ def compared(own: ndarray, other: ndarray) -> tuple[Interval, str]:
     """
     logs = np.log(np.maximum(own, LEAST) / np.maximum(other, LEAST))
     value, low, high = (float(edge) for edge in np.exp(over_samples(logs, lambda rows: rows.mean(0))))
-    return Interval(value, low, high), "better" if high < 1 else "worse" if low > 1 else "no better"
+    return (ratio := Interval(value, low, high)), better_or_worse(ratio)
+
+
+def better_or_worse(ratio: Interval) -> str:
+    """What is said of an error over another, on which side of 1 its whole interval lies: "better", "worse", else "no better"."""
+    return "better" if ratio.high < 1 else "worse" if ratio.low > 1 else "no better"
 
 
 def quantiles(counts: ndarray, edges: ndarray, levels: Sequence[float]) -> ndarray:

@@ -59,6 +59,15 @@ def moving(described: Description, quantity: Quantity) -> Moving | None:
     return Moving(psi, velocity, lines_of_sight(described))
 
 
+def facts(described: Description, quantity: Quantity) -> dict[str, str]:
+    """The lines of sight in words, and why there is no redshift space where there is none but a velocity; empty without one."""
+    found = moving(described, quantity)
+    if found is None:
+        return {}
+    lines = " and ".join(AXES[axis] for axis in found.lines)
+    return {"lines_of_sight": lines} | ({"no_redshift_space": found.unsaid} if found.unsaid else {})
+
+
 def lines_of_sight(described: Description) -> tuple[int, ...]:
     """The one axis about which turning changes nothing, where the description has a single one; else every axis in turn."""
     turns = described.symmetries.rotation

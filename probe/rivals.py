@@ -7,6 +7,7 @@ that it is measured by the very code that measures the model.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from probe.data import Pairs
 from probe.data.fingerprint import of_files
 from probe.data.samples import FileSamples, find_side
 from probe.description import Description, Rival
+from probe.distribution import better_or_worse
 from probe.errors import InputError
 from probe.intervals import Interval
 from probe.loading import load
@@ -217,7 +219,7 @@ def against(measured: Measured, ratio: Callable[[Dataset], Interval], of: str) -
         return []
     found = {name: ratio(measured[name]) for name in beside}
     order = sorted(found, key=lambda name: -found[name].value)
-    told = [f"{found[n].value:.2g} of that of {n} ({found[n].low:.2g} to {found[n].high:.2g}: {_word(found[n])})" for n in order]
+    told = [f"{found[name].value:.2g} of that of {name}{_how_sure(found[name])}" for name in order]
     return [
         Check.info(
             "against_rivals",
@@ -228,5 +230,7 @@ def against(measured: Measured, ratio: Callable[[Dataset], Interval], of: str) -
     ]
 
 
-def _word(ratio: Interval) -> str:
-    return "better" if ratio.high < 1 else "worse" if ratio.low > 1 else "no better"
+def _how_sure(ratio: Interval) -> str:
+    """' (0.2 to 0.4: better)'; nothing of one simulation alone, which does not tell."""
+    told = ratio.low > 0 or math.isfinite(ratio.high)
+    return f" ({ratio.low:.2g} to {ratio.high:.2g}: {better_or_worse(ratio)})" if told else ""

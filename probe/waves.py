@@ -46,19 +46,6 @@ def mode_of(label: str) -> tuple[int, ...]:
     return tuple(int(n) for n in label.strip("()").split(","))
 
 
-def nearest_mode(wavevector: Sequence[float], grid: Grid) -> tuple[int, ...]:
-    """The lattice mode n nearest to a wavevector given in 1/unit.
-
-    Raises
-    ------
-    ValueError
-        If that mode is zero, or not strictly below Nyquist along every axis.
-    """
-    mode = tuple(round(k * side / (2 * math.pi)) for k, side in zip(wavevector, grid.box, strict=True))
-    check_mode(mode, grid)
-    return mode
-
-
 def check_mode(mode: Sequence[int], grid: Grid) -> None:
     """Refuse a mode that the grid cannot carry as a plane wave."""
     if len(mode) != grid.dimension:

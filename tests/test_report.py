@@ -462,6 +462,17 @@ def test_large_arrays_stay_in_their_file(html: str) -> None:
     assert len(csv_of(html, "rotation-1-error.csv")) == 18
 
 
+def test_what_is_the_same_for_all_subjects_is_written_once() -> None:
+    k = xr.DataArray([0.1, 0.2], dims="k")
+    truth, own = (xr.DataArray(values, dims="k", coords={"k": k}) for values in ([1.0, np.nan], [1.5, 2.0]))
+    measured = {"model": xr.Dataset({"truth": truth, "own": own}), "lpt2": xr.Dataset({"truth": truth, "own": 2 * own})}
+    written = [unquote(one.link.partition(",")[2]).splitlines() for one in tables.downloads("p", measured, ("truth", "own"))]
+    assert written[0] == ["subject,k,truth", "all,0.1,1", "all,0.2,nan"]
+    assert [line.split(",")[0] for line in written[1]] == ["subject", "model", "model", "lpt2", "lpt2"]
+    alone = tables.downloads("p", {"model": measured["model"]}, ("truth",))
+    assert "model,0.1,1" in unquote(alone[0].link)
+
+
 def test_subjects_with_other_coordinates_get_a_header_of_their_own() -> None:
     plain = xr.DataArray([1.0, 2.0], dims="k", name="P")
     rich = plain.assign_coords(k=[0.1, 0.2], modes=("k", [18, 26]))

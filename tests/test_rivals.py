@@ -147,6 +147,14 @@ def test_the_error_power_over_a_rivals_is_that_of_their_gains(tmp_path):
     assert exact.interval.value > 1e10 and "worse" in exact.sentence
 
 
+def test_one_simulation_does_not_tell_who_is_better(tmp_path):
+    model = with_pairs(on(SQUARE, lambda x: 1.1 * curved(x)), tmp_path, curved, count=1)
+    found = ask(STATISTICS, model, {"U-Net": beside(tmp_path, 0.8, count=1)})
+    for name in STATISTICS:
+        sentence = check_of(found[name], "against_rivals").sentence
+        assert "of that of U-Net" in sentence and "inf" not in sentence and "better" not in sentence
+
+
 def test_a_rival_that_is_far_off_fails_where_the_model_passes(tmp_path):
     model = with_pairs(on(SQUARE, curved), tmp_path, curved)
     result = ask("transfer", model, {"U-Net": beside(tmp_path, -1.0)})["transfer"]

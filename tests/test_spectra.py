@@ -293,7 +293,7 @@ LARGER += [Grid.cubic(24, 5.0), Grid.cubic(25, 5.0), Grid((12, 27, 16), (6.0, 9.
 @pytest.mark.parametrize("parts", [1, 4, 1000])
 @pytest.mark.parametrize("grid", LARGER, ids=str)
 def test_spectra_are_those_of_the_full_transform_however_they_are_cut(grid: Grid, parts: int, monkeypatch) -> None:
-    monkeypatch.setattr("probe.grid.PARTS", parts)
+    monkeypatch.setattr("probe.grid.shells.PARTS", parts)
     a, b = _random(grid, 2, 3, 1), _random(grid, 2, 3, 2) + 0.5 * _random(grid, 2, 3, 1)
     scale = float(spectra.power(a, grid).max())
     two, three = spectra.two_point(a, b, grid), spectra.powers(a, b, grid)

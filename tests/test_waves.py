@@ -22,7 +22,6 @@ from probe.waves import (
     is_clear,
     label,
     mode_of,
-    nearest_mode,
     phase_of,
     physical_amplitude,
     plane_wave,
@@ -137,17 +136,6 @@ def test_every_mode_strictly_below_nyquist_is_a_wave(points: int) -> None:
         else:
             with pytest.raises(ValueError, match="mode"):
                 check_mode((n,), grid)
-
-
-def test_a_wavevector_goes_to_the_nearest_mode() -> None:
-    grid = Grid((16, 16), (10.0, 20.0))
-    unit = 2 * math.pi / 10, 2 * math.pi / 20
-    assert nearest_mode((2.4 * unit[0], -3.4 * unit[1]), grid) == (2, -3)
-    assert nearest_mode((2.6 * unit[0], -3.6 * unit[1]), grid) == (3, -4)
-    with pytest.raises(ValueError, match="mode 0 is no wave"):
-        nearest_mode((0.4 * unit[0], 0.4 * unit[1]), grid)
-    with pytest.raises(ValueError, match="not below Nyquist"):
-        nearest_mode((7.6 * unit[0], 0.0), grid)
 
 
 def test_the_level_of_a_displacement_is_its_overdensity() -> None:

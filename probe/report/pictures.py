@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup, escape
 
 from probe import figures
+from probe.report.curves import thinned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,9 +111,20 @@ def _slim(svg: str) -> str:
     svg = re.sub(r'(<use [^>]*?) style="fill: (#\w+); stroke: \2; stroke-width: [\d.]+"', r"\1", svg)
     svg = re.sub(r"(<tspan [^>]*?); fill: #\w+\"", r'\1"', svg)
     svg = re.sub(r' (?:d|x|y|points|transform)="[^"]*"', lambda m: re.sub(r"(\.\d\d)\d+", r"\1", m[0]), svg)
-    svg = re.sub(r' d="[^"]*"', lambda m: re.sub(r"\s*\n", "", re.sub(r"([A-Za-z]) ", r"\1", m[0])), svg)
+    svg = re.sub(r' d="[^"]*"', lambda m: thinned(re.sub(r"\s*\n", "", re.sub(r"([A-Za-z]) ", r"\1", m[0]))), svg)
     svg = re.sub(r">\s+<", "><", svg)
-    return re.sub(rf"(?:{_DIGIT}){{2,}}", _joined, svg)
+    return _ungrouped(re.sub(rf"(?:{_DIGIT}){{2,}}", _joined, svg))
+
+
+def _ungrouped(svg: str) -> str:
+    """Without groups that say nothing of what they hold, which is most of those that matplotlib makes."""
+    parts, silent = [], []
+    for part in re.split(r"(<g>|<g [^>]*>|</g>)", svg):
+        if part.startswith("<g"):
+            silent.append(part == "<g>")
+        if not (silent.pop() if part == "</g>" else part == "<g>"):
+            parts.append(part)
+    return "".join(parts)
 
 
 # matplotlib places every character of a formula by itself.

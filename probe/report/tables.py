@@ -43,7 +43,7 @@ class Download:
 
 
 def downloads(probe: str, measured: Mapping[str, Dataset], variables: Sequence[str]) -> list[Download]:
-    """The variables of a panel that were measured on any subject."""
+    """The variables of a panel that were measured on any subject; what is the same for all of them, as the truth is, once."""
     return [_download(probe, name, arrays) for name in variables if (arrays := _arrays(measured, name))]
 
 
@@ -63,7 +63,9 @@ def table(arrays: Mapping[str, DataArray]) -> str:
 
 
 def _arrays(measured: Mapping[str, Dataset], name: str) -> dict[str, DataArray]:
-    return {subject: dataset[name] for subject, dataset in measured.items() if name in dataset}
+    found = {subject: dataset[name] for subject, dataset in measured.items() if name in dataset}
+    every = list(found.values())
+    return {"all": every[0]} if len(every) > 1 and all(every[0].equals(array) for array in every[1:]) else found
 
 
 def _download(probe: str, name: str, arrays: Mapping[str, DataArray]) -> Download:

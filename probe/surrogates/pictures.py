@@ -109,10 +109,10 @@ def _errors(panel: Axes, measured: Measured) -> str:
     answers: dict[str, Any] = {"this model": model.answer}
     answers |= {"untrained twin": measured["untrained"].answer} if "untrained" in measured else {}
     answers |= {"power spectrum": model.from_power_spectrum, "one-point": model.from_one_point}
-    truth = model.truth.values
-    found = {word: ((one.values - truth) ** 2).mean(0) / truth.var(0) for word, one in answers.items()}
-    for place in np.flatnonzero(known):
-        values = [row[place] for row in found.values()]
+    truth = model.truth.values[:, known]
+    found = {word: ((one.values[:, known] - truth) ** 2).mean(0) / truth.var(0) for word, one in answers.items()}
+    for column, place in enumerate(np.flatnonzero(known)):
+        values = [row[column] for row in found.values()]
         look: dict[str, Any] = {
             "marker": "o",
             "ms": 6,
@@ -124,5 +124,5 @@ def _errors(panel: Axes, measured: Measured) -> str:
     panel.set_yticks(range(len(found)), labels=list(found))
     figures.logarithmic(panel)
     panel.set(ylim=(len(found) - 0.5, -0.5), xlabel="error / variance of the truths", ylabel="answer from")
-    told = ", ".join(f"{word} {' and '.join(f'{x:.2g}' for x in row[known])}" for word, row in found.items())
+    told = ", ".join(f"{word} {' and '.join(f'{x:.2g}' for x in row)}" for word, row in found.items())
     return f"Error over variance: {told}."

@@ -26,19 +26,18 @@ KINDS = {
 RIVALS = {"power_spectrum": "ln P(k) in shells", "one_point": f"{QUANTILES} quantiles of the field"}
 
 
+STORED = 1e-12  # of a truth's size: what it varies by less is how it was stored
+
+
 def with_truth(model: Dataset) -> ndarray:
     """Targets whose truth is known and differs between samples: (target,) of bool."""
     truth = model.truth.values
-    return np.isfinite(truth).all(0) & _differs(truth, 1e-12)
-
-
-def _differs(values: ndarray, rounding: float) -> ndarray:
-    """Whether numbers differ between samples by more than rounding: (sample, target) -> (target,)."""
-    found: ndarray = values.std(0) > rounding * np.sqrt((values**2).mean(0))
+    found: ndarray = np.isfinite(truth).all(0) & (truth.std(0) > STORED * np.sqrt((truth**2).mean(0)))
     return found
 
 
 def no_rival(model: Dataset) -> str:
+    """Why answers are not held against regressions; empty where they are."""
     if not model.attrs["pairs"]:
         return "it needs pairs of input and truth: give --data, or a [data] table in the description"
     if not np.isfinite(model.truth.values).all(0).any():
@@ -52,23 +51,39 @@ def no_rival(model: Dataset) -> str:
 # Of answers a to the samples and b_d to draws of their surrogates, <cov(a, b_d)>^2 / (var(a) <var(b_d)>), <> over draws: what a
 # line in the answer to one surrogate explains of the answers, whatever the number of draws.
 def share(rows: ndarray, floor: ndarray) -> ndarray:
-    """Squared correlation: (sample, target, 1 + draw), the first the answers as they are -> (target,).
+    """Squared correlation over samples.
 
-    `floor` is the variance below which an answer is the same for all: (target,); those have no share.
+    Parameters
+    ----------
+    rows : ndarray, (sample, target, 1 + draw)
+        The first the answers as they are (or the truths), the others those to surrogates.
+    floor : ndarray, (2, target)
+        Variances of the first and of the others below which they are the same for all samples. Where the first are, there is no
+        share; where the others are, nothing is kept.
+
+    Returns
+    -------
+    ndarray, (target,)
     """
     off = rows - rows.mean(0)
     square = (off**2).mean(0)
     own, other = square[:, 0], square[:, 1:].mean(-1)
     product = (off[..., :1] * off[..., 1:]).mean((0, -1))
-    held = (own > floor) & (other > floor)
-    return np.where(own > floor, product**2 / np.where(held, own * other, np.inf), np.nan)
+    held = (own > floor[0]) & (other > floor[1])
+    return np.where(own > floor[0], product**2 / np.where(held, own * other, np.inf), np.nan)
 
 
 def rows_of(data: Dataset, kind: str, beside: str = "answer") -> tuple[ndarray, ndarray]:
     """Rows for `share` and its floor, of answers (or truths) beside the answers to a kind of surrogate."""
-    made = data.made.sel(kind=kind).transpose("sample", "target", "draw").values
-    rows = np.concatenate([data[beside].values[..., None], made], -1)
-    return rows, float(data.attrs["rounding"]) ** 2 * (rows**2).mean((0, -1))
+    return _beside(data, beside, data.made.sel(kind=kind).transpose("sample", "target", "draw").values)
+
+
+def _beside(data: Dataset, first: str, others: ndarray) -> tuple[ndarray, ndarray]:
+    rows, answers = (np.concatenate([data[name].values[..., None], others], -1) for name in (first, "answer"))
+    floor = float(data.attrs["rounding"]) ** 2 * (answers**2).mean((0, -1))
+    # A truth has a size of its own: it is not lost beside answers that are a million times too large.
+    own = STORED**2 * (rows[..., 0] ** 2).mean(0) if first == "truth" else floor
+    return rows, np.stack([own, floor])
 
 
 def shares(data: Dataset, kind: str) -> tuple[ndarray, ndarray, ndarray]:
@@ -79,11 +94,11 @@ def shares(data: Dataset, kind: str) -> tuple[ndarray, ndarray, ndarray]:
 
 
 def correlation(rows: ndarray, floor: ndarray) -> ndarray:
-    """The root of the share, with its sign."""
+    """The root of the share, with its sign: (sample, target, 1 + draw) -> (target,)."""
     off = rows - rows.mean(0)
     return np.sign((off[..., :1] * off[..., 1:]).mean((0, -1))) * np.sqrt(share(rows, floor))
 
 
 def correlation_as_is(model: Dataset) -> ndarray:
-    rows = np.stack([model.truth.values, model.answer.values], -1)
-    return correlation(rows, float(model.attrs["rounding"]) ** 2 * (rows**2).mean((0, -1)))
+    """Correlation of the truths with the answers to the inputs as they are: (target,)."""
+    return correlation(*_beside(model, "truth", model.answer.values[..., None]))

@@ -95,6 +95,7 @@ def groups(grid: Grid, radii: Sequence[float]) -> list[Group]:
     for word, family in (("density", range(1)), ("shear", range(1, len(kinds(grid))))):
         for band in np.unique(octave) if len(family) else ():
             places = np.flatnonzero(octave == band)
-            name = f"{word}, {radii[places[0]]:.2g} to {radii[places[-1]]:.2g}"
+            ends = dict.fromkeys(f"{radii[place]:.2g}" for place in (places[0], places[-1]))
+            name = f"{word}, {' to '.join(ends)}"
             found.append(Group(name, word == "shear", tuple(int(kind * len(radii) + i) for kind in family for i in places)))
     return found

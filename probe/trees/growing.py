@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy import ndarray
 from probe import distribution
 from probe.contract import Subject
 from probe.equivariance import PairCase, facts
+from probe.intervals import Interval, over_samples
 from probe.trees.features import Group, Sampling, groups, kinds
 
 SETS = ("density", "density and shear")
@@ -32,23 +33,23 @@ class Fold:
 
 @dataclass(frozen=True)
 class Grown:
-    """What trees of one simulation found, asked about all others.
+    """What trees of one simulation found, asked about each of the others; nan where it would be their own.
 
     Attributes
     ----------
     impurity : ndarray, (feature,)
         Of all features; 0 for those that were not kept; the sum is 1.
-    permutation : ndarray, (group,)
-    unexplained : float
+    permutation : ndarray, (asked, group)
+    unexplained : ndarray, (asked,)
         Mean square of the error over the variance.
-    kl : float
+    kl : ndarray, (asked,)
         KL divergence of the predicted from the true distribution [nat].
     """
 
     impurity: ndarray
     permutation: ndarray
-    unexplained: float
-    kl: float
+    unexplained: ndarray
+    kl: ndarray
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,9 @@ class FeatureTable:
         """Trees of one fold; no pass of the model."""
         from sklearn.ensemble import GradientBoostingRegressor
 
-        kept, others = list(case.kept), [i for i in range(len(self.target)) if i != case.trained]
-        blank = np.zeros(self.features.shape[-1])
-        given, true = self.features[others].reshape(-1, len(blank)), self.target[others].ravel()
-        variance = float(true.var())
-        if not variance or not self.target[case.trained].any():
-            return Grown(blank, np.zeros(len(self.groups)), 0.0 if not variance else 1.0, 0.0)
+        kept, impurity = list(case.kept), np.zeros(self.features.shape[-1])
+        simulations, groups = len(self.target), len(self.groups)
+        found = Grown(impurity, *(np.full((simulations, *more), np.nan) for more in ((groups,), (), ())))
         trees = GradientBoostingRegressor(
             n_estimators=TREES,
             learning_rate=RATE,
@@ -87,13 +85,24 @@ class FeatureTable:
             min_samples_leaf=LEAF,
             random_state=self.seed,
         ).fit(self.features[case.trained][:, kept], self.target[case.trained])
-        predicted = trees.predict(given[:, kept])
-        blank[kept] = trees.feature_importances_
-        square = float(np.mean((predicted - true) ** 2))
+        impurity[kept] = trees.feature_importances_
         draw = np.random.default_rng(self.seed)
+        for asked in range(simulations):
+            if asked != case.trained:
+                told = self._ask(lambda rows: trees.predict(rows[:, kept]), asked, draw)
+                found.permutation[asked], found.unexplained[asked], found.kl[asked] = told
+        return found
+
+    def _ask(self, predict: Callable[[ndarray], ndarray], asked: int, draw: np.random.Generator) -> tuple[ndarray, float, float]:
+        """Permutation importance of each group, the unexplained share and the KL divergence, on one simulation."""
+        given, true = self.features[asked], self.target[asked]
+        predicted, variance = predict(given), float(true.var())
+        if not variance:
+            return np.zeros(len(self.groups)), 0.0, 0.0
+        square = float(np.mean((predicted - true) ** 2))
         exchanged = [[_exchanged(given, group.features, draw) for _ in range(DRAWS)] for group in self.groups]
-        grown = [np.mean([np.mean((trees.predict(rows[:, kept]) - true) ** 2) for rows in each]) for each in exchanged]
-        return Grown(blank, (np.array(grown) - square) / variance, square / variance, _apart(true, predicted))
+        grown = [np.mean([np.mean((predict(rows) - true) ** 2) for rows in each]) for each in exchanged]
+        return (np.array(grown) - square) / variance, square / variance, _apart(true, predicted)
 
     def nulls(self) -> ndarray:
         """KL divergence of each simulation's true values from those of the others: (simulation,) [nat]."""
@@ -122,8 +131,9 @@ def measured(subject: Subject, sampling: Sampling, simulations: int) -> xr.Datas
     Returns
     -------
     xarray.Dataset
-        impurity (simulation, kind, radius), permutation (simulation, group), unexplained and kl (simulation, set) of the model; the
-        same with the prefix true_ of the truth, and null (simulation,), where there are truths and it is no control.
+        impurity (simulation, kind, radius), permutation (simulation, asked, group), unexplained and kl (simulation, asked, set) of
+        the model, `simulation` the one that trees were grown on; the same with the prefix true_ of the truth, and null
+        (simulation,), where there are truths and it is no control.
     """
     grid, radii = subject.grid, sampling.radii
     rows = subject.map(sampling.draw, [PairCase(i) for i in range(simulations)])
@@ -135,8 +145,10 @@ def measured(subject: Subject, sampling: Sampling, simulations: int) -> xr.Datas
         target = target * (target.std(1) > NOTHING * size)[:, None]
         table = FeatureTable(np.stack([row["features"] for row in rows]), target, every, seed)
         data |= {prefix + name: values for name, values in _grown(subject, table).items()}
+    names = [subject.pairs.name(i) if subject.pairs else f"field {i}" for i in range(simulations)]
     coordinates = {
-        "simulation": [subject.pairs.name(i) if subject.pairs else f"field {i}" for i in range(simulations)],
+        "simulation": names,
+        "asked": names,
         "radius": ("radius", list(radii), {"units": grid.unit}),
         "kind": list(kinds(grid)),
         "group": [group.name for group in every],
@@ -153,14 +165,58 @@ def _grown(subject: Subject, table: FeatureTable) -> dict[str, tuple]:
     sets = [density, tuple(range(table.features.shape[-1]))][: len(kinds(subject.grid))]
     folds = subject.map(table.grow, [Fold(i, kept) for kept in sets for i in range(count)], passes=0)
     last, none = folds[-count:], {"units": ""}
-    by_set = {name: np.array([getattr(fold, name) for fold in folds]).reshape(-1, count).T for name in ("unexplained", "kl")}
+    by_set = {
+        name: np.stack([getattr(fold, name) for fold in folds]).reshape(-1, count, count).transpose(1, 2, 0)
+        for name in ("unexplained", "kl")
+    }
     return {
         "impurity": (("simulation", "kind", "radius"), np.stack([fold.impurity for fold in last]).reshape(shape), none),
-        "permutation": (("simulation", "group"), np.stack([fold.permutation for fold in last]), none),
-        "unexplained": (("simulation", "set"), by_set["unexplained"], none),
-        "kl": (("simulation", "set"), by_set["kl"], {"units": "nat"}),
+        "permutation": (("simulation", "asked", "group"), np.stack([fold.permutation for fold in last]), none),
+        "unexplained": (("simulation", "asked", "set"), by_set["unexplained"], none),
+        "kl": (("simulation", "asked", "set"), by_set["kl"], {"units": "nat"}),
         "null": (("simulation",), table.nulls(), {"units": "nat"}),
     }
+
+
+# Trees of simulation i asked about j err by e_ij, which scatters with both. Errors of trees of one simulation, or about one, hang
+# together: the mean over all j of each i is not independent of the next i's, and scatters by only 1/(n - 1) of what the simulations
+# asked about do. What is independent are the simulations, so it is them that are left out or drawn again, each as the one grown on
+# and as the one asked about (the jackknife of a U-statistic: Arvesen 1969, Ann. Math. Statist. 40, 2076). Where e_ij = a_i + b_j
+# the pseudo-values of the mean are a_i + b_i. Of two simulations none can be left out; their two errors share neither part.
+def between_simulations(*values: ndarray) -> tuple[ndarray, Callable[[ndarray], list[ndarray]]]:
+    """What `probe.intervals` samples where trees of each simulation were asked about all others, and how a sample is read.
+
+    Parameters
+    ----------
+    values : ndarray, (simulation, asked, ...)
+        nan where a simulation is asked about itself.
+
+    Returns
+    -------
+    rows : ndarray
+        A row a simulation.
+    means : callable
+        From some of the rows to the means of each of the values over those asked about: (simulation, ...).
+    """
+    count = len(values[0])
+
+    def means(kept: ndarray) -> list[ndarray]:
+        return [one[kept, 1 - kept] if count == 2 else np.nanmean(one[kept][:, kept], 1) for one in values]
+
+    return np.arange(count), means
+
+
+def compared(without: ndarray, both: ndarray) -> tuple[Interval, str]:
+    """Geometric mean of an error with more features over that without, and whether it is better: see `distribution.compared`.
+
+    Parameters
+    ----------
+    without, both : ndarray, (simulation, asked)
+    """
+    logs = np.log(np.maximum(both, distribution.LEAST) / np.maximum(without, distribution.LEAST))
+    rows, means = between_simulations(logs)
+    value, low, high = (float(edge) for edge in np.exp(over_samples(rows, lambda kept: means(kept)[0].mean(0))))
+    return (found := Interval(value, low, high)), distribution.better_or_worse(found)
 
 
 def profile(importance: ndarray) -> ndarray:

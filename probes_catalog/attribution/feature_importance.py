@@ -56,7 +56,7 @@ class FeatureImportance(Probe):
     shear improves the prediction of the truth, it is to improve that of the model by at least half as much of its variance.
     """
 
-    suite, version = "attribution", 1
+    suite, version = "attribution", 2
     checks = ("same_physics", "tidal", "adding_shear", "adding_shear_kl", "explained", "scale")
     controls = ("lpt2", "untrained")
     references = (
@@ -110,7 +110,7 @@ class FeatureImportance(Probe):
 
     def judge(self, measured: Measured) -> list[Check]:
         model, truth = measured["model"], _truth(measured)
-        covers = f"{model.sizes['simulation']} simulations, trees grown on each and asked about the others"
+        covers = f"{model.sizes['simulation']} simulations, trees grown on each and asked about each of the others"
         return [
             self._same(model, truth, covers),
             self._tidal(model, truth, covers),
@@ -123,12 +123,14 @@ class FeatureImportance(Probe):
         """Whether the importance stands where the truth's does."""
         if truth is None:
             return Check.not_applicable("same_physics", "it needs pairs of input and truth: give --data, or a [data] table")
-        own, true = (probe.trees.profile(data.permutation.values) for data in (model, truth))
+        rows, means = probe.trees.between_simulations(model.permutation.values, truth.permutation.values)
+        own, true = map(probe.trees.profile, means(rows))
         if not true.any():
             word = f"nothing about a point predicts {model.attrs['what']} of the truth"
             return Check.not_applicable("same_physics", f"{word}; another feature_importance.target may be predicted")
-        both = np.stack([own, true], -1)
-        found = probe.intervals.of_samples(both, lambda rows: probe.trees.apart(*np.moveaxis(rows.mean(0), -1, 0)))
+        found = probe.intervals.of_samples(
+            rows, lambda kept: probe.trees.apart(*(probe.trees.profile(each).mean(0) for each in means(kept)))
+        )
         found = replace(found, low=max(0.0, found.low))
         others = [np.delete(true, i, axis=0).mean(0) for i in range(len(true))]
         null = float(probe.trees.apart(true, np.stack(others)).mean())
@@ -147,18 +149,23 @@ class FeatureImportance(Probe):
         if truth is None or model.sizes["set"] == 1:
             reason = "on a line there is no shear" if truth is not None else "it needs pairs of input and truth: give --data"
             return Check.not_applicable("tidal", reason)
-        gains = np.stack([-np.diff(data.unexplained.values)[:, 0] for data in (model, truth)], -1)
-        needed = probe.intervals.of_mean(gains[:, 1])
+        rows, gains = probe.trees.between_simulations(*(-np.diff(data.unexplained.values)[..., 0] for data in (model, truth)))
+        needed = probe.intervals.of_samples(rows, lambda kept: gains(kept)[1].mean())
         if not needed.low > 0:
             word = f"adding the shear does not improve the prediction of {model.attrs['what']} of the truth"
             return Check.not_applicable(
                 "tidal", f"{word} ({percent(needed.value)} of the variance, at least {percent(needed.low)})"
             )
-        lacking = probe.intervals.of_samples(gains, lambda rows: 1 - rows[..., 0].mean(0) / rows[..., 1].mean(0))
+
+        def share(kept: ndarray) -> ndarray:
+            model_gain, needed_gain = (gain.mean() for gain in gains(kept))
+            return 1 - model_gain / needed_gain
+
+        lacking = probe.intervals.of_samples(rows, share)
         word = percent(lacking.value) if lacking.value > 0 else "nothing"
         sentence = (
             f"The shear explains {percent(needed.value)} of the variance of {model.attrs['what']} of the truth beyond the density, "
-            f"and {percent(float(gains[:, 0].mean()))} of the model's: the model lacks {word} of it."
+            f"and {percent(float(gains(rows)[0].mean()))} of the model's: the model lacks {word} of it."
         )
         source = "a convention: a model that does not see the shear lacks all of it"
         return Check.judged("tidal", lacking, (None, self.lacking), sentence, bound_from=source, covers=covers)
@@ -212,7 +219,8 @@ def _shear(model: Dataset, truth: Dataset | None, covers: str) -> list[Check]:
         if truth is not None:
             its, said = _ratio(truth, variable)
             also = f"; of the truth {its.value:.3g} times: {said}"
-        null = f" Independent simulations are {float(model.null.mean()):.2g} nats apart." if variable == "kl" else ""
+        apart = float(model.null.mean())
+        null = f" Independent simulations are {apart:.2g} nats apart." if variable == "kl" and np.isfinite(apart) else ""
         sentence = (
             f"Adding the shear {does} the prediction of {what}: with it the {word} is {ratio.value:.3g} times that "
             f"without ({ratio.low:.3g} to {ratio.high:.3g}){also}.{null}"
@@ -222,14 +230,15 @@ def _shear(model: Dataset, truth: Dataset | None, covers: str) -> list[Check]:
 
 
 def _ratio(data: Dataset, variable: str) -> tuple[Interval, str]:
-    """With the shear over without, fold by fold."""
-    without, both = data[variable].values.T
-    return probe.distribution.compared(both, without)
+    """With the shear over without, simulation by simulation."""
+    without, both = np.moveaxis(data[variable].values, -1, 0)
+    return probe.trees.compared(without, both)
 
 
 def _explained(model: Dataset, truth: Dataset | None, covers: str) -> Check:
-    share = probe.intervals.of_mean(1 - model.unexplained.values[:, -1])
-    also = "" if truth is None else f"; of the truth {percent(1 - float(truth.unexplained[:, -1].mean()))}"
+    rows, left = probe.trees.between_simulations(model.unexplained.values[..., -1])
+    share = probe.intervals.of_samples(rows, lambda kept: 1 - left(kept)[0].mean())
+    also = "" if truth is None else f"; of the truth {percent(1 - float(truth.unexplained[..., -1].mean()))}"
     sentence = f"All features together explain {percent(share.value)} of the variance of {model.attrs['what']}{also}."
     return Check.info("explained", share, sentence, covers=covers)
 

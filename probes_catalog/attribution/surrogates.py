@@ -37,12 +37,12 @@ class Surrogates(Probe):
     statistic is known badly: of fields nothing is asked without a word, and nothing is judged.
 
     The share kept is the squared correlation, over samples, of the answers to surrogates with the answers as they are: 1 where
-    the answer is made of what is left alone, 1 / (samples - 1) on average where it has nothing to do with it. What is kept by the
-    surrogate that has both spectrum and values, and by neither of the others, is read off both; what no surrogate keeps lies
-    beyond: in patterns, which no power spectrum and no histogram holds. Surrogates are unlike any input that it was trained on: a
-    shift of all answers says that they hang on what was taken, a correlation that stays, that what is left suffices to put
-    samples in order. Neither is what a model trained on surrogates would reach. The rearranged ones have the power of the input to
-    some per cent in most shells, to less in the longest waves (see `probe.surrogates`).
+    the answer is made of what is left alone, up to 1 / (samples - 1) on average where it has nothing to do with it. What is
+    kept by the surrogate that has both spectrum and values, and by neither of the others, is read off both; what no surrogate
+    keeps lies beyond: in patterns, which no power spectrum and no histogram holds. Surrogates are unlike any input that it was
+    trained on: a shift of all answers says that they hang on what was taken, a correlation that stays, that what is left
+    suffices to put samples in order. Neither is what a model trained on surrogates would reach. The rearranged ones have the
+    power of the input to some per cent in most shells, to less in the longest waves (see `probe.surrogates`).
 
     What can be wrong. `beats_power_spectrum`: with pairs, what is right of numbers is known, and their error power is compared
     with that of a ridge regression on ln P(k) in shells of the inputs: each sample predicted from all other pairs, the penalty
@@ -266,13 +266,13 @@ def _kept(measured: Measured, kind: str) -> Check:
     if not asked.any():
         return Check.not_applicable(kind, "its answer is the same for all samples, and there is nothing to keep")
     share = probe.intervals.of_samples(
-        rows[:, asked], lambda some: np.nan_to_num(probe.surrogates.share(some, floor[asked])).mean(-1)
+        rows[:, asked], lambda some: np.nan_to_num(probe.surrogates.share(some, floor[:, asked])).mean(-1)
     )
     share = replace(share, low=max(0.0, share.low), high=min(1.0, share.high))
     told = "; ".join(_one(model, kind, place) for place in np.flatnonzero(asked))
     twin = probe.surrogates.shares(measured["untrained"], kind)[0] if "untrained" in measured else np.array([np.nan])
     beside = f" (its untrained twin: {percent(float(np.nanmean(twin)))})" if np.isfinite(twin).any() else ""
-    chance = f"with {_covers(model)} unrelated answers seem to keep {percent(1 / (len(rows) - 1))}"
+    chance = f"with {_covers(model)} unrelated answers seem to keep up to {percent(1 / (len(rows) - 1))}"
     sentence = f"Where {left}, {percent(share.value)} of the variance of its answers is kept{beside}: {told} ({chance})."
     return Check.info(kind, share, sentence, covers=f"{_covers(model)}, {model.sizes['draw']} surrogates each")
 

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 import lazy_loader as lazy
 
 import probe
-from probe import figures
 from probe.contract import Check, Measured, Panel, Probe, Subject, judgement, measurement, percent
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from numpy import ndarray
     from xarray import Dataset
 
@@ -84,28 +82,18 @@ class Bispectrum(Probe):
         triples = self.triples(subject)
         cases = [probe.equivariance.PairCase(i, quantity.name) for i in range(len(subject.pairs))]
         rows = subject.map(self.compare, cases)
-        facts, shells = probe.scalars.facts(subject, quantity), grid.shells()
-        power_unit, device = probe.spectra.power_unit(facts["field_unit"], grid), subject.model.device
+        facts = probe.scalars.facts(subject, quantity)
         unit = probe.bispectra.bispectrum_unit(facts["field_unit"], grid)
-        per = {"bispectrum": ("triangle", unit), "power": ("shell", power_unit)}
+        per = {"bispectrum": ("triangle", unit), "power": ("shell", probe.spectra.power_unit(facts["field_unit"], grid))}
         data: dict[str, Any] = {
             f"{name}_{side}": (("simulation", dim), np.stack([row[f"{name}_{side}"] for row in rows]), {"units": of})
             for name, (dim, of) in per.items()
             for side in ("pred", "true")
         }
-        true = torch.from_numpy(data["power_true"][1].mean(0))
-        held = true > float(np.mean([row["rounding"] for row in rows]))
-        sides = torch.tensor(triples) - 1
-        variance = probe.bispectra.gaussian_variance(true.to(device), triples, grid).cpu()
-        variance = torch.where(held[sides].all(-1), variance, torch.nan)
-        data |= {
-            "gaussian_variance": ("triangle", variance.numpy(), {"units": f"({unit})^2"}),
-            "number": ("triangle", probe.bispectra.number(triples, grid, device).cpu().numpy(), {"units": ""}),
-            "sides": (("triangle", "side"), shells.wavenumber.cpu().numpy()[sides.numpy()], {"units": grid.inverse_unit}),
-            "shells": (("triangle", "side"), sides.numpy() + 1, {"units": ""}),
-            "modes": ("shell", shells.modes.cpu().numpy(), {"units": ""}),
-            "member": (("shape", "triangle"), [[int(t in of) for t in triples] for of in shapes.values()], {"units": ""}),
-        }
+        data["member"] = (("shape", "triangle"), [[int(t in of) for t in triples] for of in shapes.values()], {"units": ""})
+        rounding = float(np.mean([row["rounding"] for row in rows]))
+        true = torch.from_numpy(data["power_true"][1].mean(0)).to(subject.model.device)
+        data |= probe.bispectra.described(triples, true, rounding, grid, f"({unit})^2")
         names = {"simulation": [subject.pairs.name(i) for i in range(len(cases))], "shape": list(shapes)}
         found = xr.Dataset(data, coords=names, attrs=probe.equivariance.facts(subject) | facts)
         return found.assign(probe.bispectra.estimates(found))
@@ -156,8 +144,9 @@ class Bispectrum(Probe):
     def draw(self, measured: Measured) -> list[Panel]:
         if not np.isfinite(measured["model"].gaussian_variance).any():
             return []
-        panels = [_bispectrum_panel(measured), _reduced_panel(measured)]
-        return [*panels, _ratio_panel(measured)] if np.isfinite(measured["model"].ratio[:, 0]).any() else panels
+        panels = [probe.panels.bispectrum_panel(measured), probe.panels.reduced_panel(measured)]
+        known = np.isfinite(measured["model"].ratio[:, 0]).any()
+        return [*panels, probe.panels.bispectrum_ratio_panel(measured)] if known else panels
 
 
 def _errors(data: Dataset, truth: Dataset, variable: str = "pred") -> ndarray:
@@ -198,7 +187,7 @@ def _relative_check(model: Dataset) -> Check:
 
 def _strength(model: Dataset, shape: str) -> Check:
     """By how much the truth's bispectra of one shape are to be multiplied to give the model's, by weighted least squares."""
-    kept = model.isel(triangle=_places(model, shape))
+    kept = model.isel(triangle=probe.bispectra.places(model, shape))
     if not kept.sizes["triangle"]:
         there = int(model.member.sel(shape=shape).sum())
         why = "has none" if not there else "holds next to nothing"
@@ -211,130 +200,9 @@ def _strength(model: Dataset, shape: str) -> Check:
         pred, true = np.moveaxis(rows.mean(0), -1, 0)
         return (weight * pred * true).sum() / max((weight * true**2).sum(), 1e-300)
 
-    interval: Interval = probe.agreement.interval(both, slope)
+    interval: Interval = probe.intervals.of_samples(both, slope)
     sentence = (
         f"The {shape} bispectrum ({SHAPES[shape]}) is {interval.value:.3g} of the truth's, "
         f"by weighted least squares over {len(weight)} kinds of triangle."
     )
     return Check.info(shape, interval, sentence, covers=f"{len(both)} simulations")
-
-
-def _places(data: Dataset, shape: str) -> ndarray:
-    """The triangles of one shape that the field holds, ordered by the side that is not the same in all."""
-    places = np.flatnonzero(data.member.sel(shape=shape).values & np.isfinite(data.gaussian_variance.values))
-    found: ndarray = places[np.argsort(data.sides.values[places, 2])]
-    return found
-
-
-def _along(model: Dataset, shape: str, panel: Axes) -> tuple[ndarray, ndarray]:
-    """Places and abscissae of one shape's triangles, and the axis to draw them against: k, or the angle of two sides."""
-    places = _places(model, shape)
-    panel.set_title(shape)
-    if shape != "isosceles":
-        panel.set_xlabel(figures.axis_label("k" if shape != "squeezed" else "k of the short waves", model.sides.attrs["units"]))
-        figures.logarithmic(panel)
-        return places, model.sides.values[places, 0 if shape == "folded" else 2]
-    same, third = model.shells.values[places, 1], model.shells.values[places, 2]
-    panel.set_xlabel("angle between the equal sides / π")
-    # Sides add up to zero: |k1 + k2|^2 = 2 k^2 (1 + cos theta).
-    return places, np.arccos(np.clip(third**2 / (2 * same**2) - 1, -1, 1)) / np.pi
-
-
-def _panels(measured: Measured, label: str, unit: str) -> tuple[Any, list[tuple[Axes, ndarray, ndarray]]]:
-    """A figure with a panel for each shape: the panel, its triangles and where they stand on its axis."""
-    shapes = [shape for shape in measured["model"].shape.values if len(_places(measured["model"], str(shape)))]
-    picture, axes = figures.figure(columns=len(shapes), width=1.8 + 3.0 * len(shapes), height=3.5)
-    for panel in axes[0]:
-        panel.set_ylabel(figures.axis_label(label, unit))
-    return picture, [(panel, *_along(measured["model"], str(shape), panel)) for panel, shape in zip(axes[0], shapes, strict=True)]
-
-
-def _span(x: ndarray, logarithmic: bool) -> tuple[float, float]:
-    """Limits that hold every place, whatever is drawn there."""
-    low, high = float(x.min()), float(x.max())
-    return (low / 1.12, high * 1.12) if logarithmic else (low - 0.04, high + 0.04)
-
-
-def _curves(panel: Axes, places: ndarray, x: ndarray, measured: Measured, variable: str) -> None:
-    """A curve for each subject, and limits that show them all."""
-    shown, values = probe.scalars.shown(measured), []
-    for name in shown:
-        values.append(measured[name][variable].values[places, 0])
-        marker = {"marker": "o", "markersize": 3.5} if name == "model" else {}
-        panel.plot(x, values[-1], **probe.equivariance.look(name, measured["model"]) | marker)
-    level = 1.0 if variable == "ratio" else 0.0
-    own = [values[-1]] if level else [values[-1], measured["model"].reduced_true.values[places, 0]]
-    # Controls that are far off do not rule the axis.
-    reach = 3 * float(np.nanmax(np.abs(np.concatenate([*own, [level]])))) or 1.0
-    wanted = np.clip(np.concatenate([*own, *values, [level]]), -reach, reach)
-    margin = 0.08 * (float(np.nanmax(wanted) - np.nanmin(wanted)) or reach)
-    panel.set_ylim(float(np.nanmin(wanted)) - margin, float(np.nanmax(wanted)) + margin)
-    panel.set_xlim(*_span(x, panel.get_xscale() == "log"))
-
-
-def _bispectrum_panel(measured: Measured) -> Panel:
-    model = measured["model"]
-    picture, panels = _panels(measured, "|B|", model.mean_true.attrs["units"])
-    for panel, places, x in panels:
-        scatter = np.sqrt(model.gaussian_variance.values[places] / model.sizes["simulation"])
-        panel.fill_between(x, scatter, color=figures.GREY, alpha=0.16, linewidth=0, label="scatter of Gaussian fields")
-        curves = {"truth": model.mean_true} | {name: measured[name].mean_pred for name in probe.scalars.shown(measured)}
-        for name, curve in curves.items():
-            value, look = curve.values[places, 0], probe.equivariance.look(name, model)
-            panel.plot(x, np.abs(value), **look)
-            panel.plot(x[value < 0], -value[value < 0], "o", ms=4.5, mfc="white", mec=look["color"], zorder=look["zorder"])
-        lowest = np.abs(model.mean_true.values[places, 0]).min() / 30
-        panel.set(yscale="log", ylim=(max(lowest, float(scatter.min()) / 1e3), None))
-    figures.legend(panels[-1][0], **figures.BESIDE)
-    caption = (
-        f"Modulus of the bispectrum of {model.attrs['output']}, averaged over {model.sizes['simulation']} simulations; an open "
-        "circle marks a negative one. The grey area is what the average of as many Gaussian fields of the truth's power would "
-        f"scatter by{probe.equivariance.through_window(model)}."
-    )
-    return Panel("Bispectrum", [("", picture)], caption, _told(model, "mean_pred", "B"), ("mean_pred", "mean_true", "sides"))
-
-
-def _reduced_panel(measured: Measured) -> Panel:
-    model = measured["model"]
-    picture, panels = _panels(measured, "Q", model.reduced_true.attrs["units"])
-    for panel, places, x in panels:
-        panel.axhline(0.0, color=figures.GREY, lw=0.8)
-        panel.plot(x, model.reduced_true.values[places, 0], **figures.style("truth"))
-        _curves(panel, places, x, measured, "reduced_pred")
-        low, high = (model.reduced_true.values[places, 0] + edge for edge in model.reduced_error.values[places, 1:].T)
-        figures.band(panel, x, low, high, "model")
-    figures.legend(panels[-1][0], **figures.BESIDE)
-    caption = (
-        "Reduced bispectrum Q = B / (P1 P2 + P2 P3 + P3 P1) of averaged spectra; a Gaussian field's is zero. The shaded band is "
-        "the interval of the model's difference from this truth over simulations."
-    )
-    text = _told(model, "reduced_pred", "Q")
-    return Panel("Reduced bispectrum", [("", picture)], caption, text, ("reduced_pred", "reduced_true", "reduced_error"))
-
-
-def _ratio_panel(measured: Measured) -> Panel:
-    model = measured["model"]
-    picture, panels = _panels(measured, "B / B of the truth", "")
-    for panel, places, x in panels:
-        panel.axhline(1.0, color=figures.GREY, lw=0.8)
-        _curves(panel, places, x, measured, "ratio")
-        low, high = model.ratio.values[places, 1:].T
-        figures.band(panel, x, low, high, "model")
-    figures.legend(panels[-1][0], **figures.BESIDE)
-    caption = (
-        "Ratio of averaged bispectra; left out where the truth's lies within two standard errors of zero and it would be noise. "
-        "The shaded band is the model's interval over simulations."
-    )
-    return Panel("Ratio to truth", [("", picture)], caption, _told(model, "ratio", "B / B of the truth"), ("ratio",))
-
-
-def _told(model: Dataset, variable: str, label: str) -> str:
-    """The model's values at the first, the middle and the last triangle of each shape."""
-    parts = []
-    for shape in model.shape.values:
-        places = _places(model, str(shape))
-        places = places[np.isfinite(model[variable].values[places, 0])]
-        chosen = places[sorted({0, len(places) // 2, len(places) - 1})] if len(places) else places
-        at = [f"{model[variable].values[p, 0]:.3g} at shells {':'.join(map(str, model.shells.values[p]))}" for p in chosen]
-        parts.append(f"{shape}: {label} = {', '.join(at) or 'none'}")
-    return "; ".join(parts)

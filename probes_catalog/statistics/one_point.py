@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import lazy_loader as lazy
 
 import probe
-from probe import figures
 from probe.contract import Check, Measured, Panel, Probe, Subject, judgement, measurement, percent
 from probe.intervals import PRECEDENCE, verdict_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from numpy import ndarray
     from xarray import Dataset
 
-    from probe.fields import Quantity
     from probe.intervals import Interval
 
 np = lazy.load("numpy")
@@ -96,20 +91,15 @@ class OnePoint(Probe):
     def applies(self, subject: Subject) -> str:
         if subject.pairs is None:
             return "it needs pairs of input and truth: give --data, or a [data] table in the description"
-        quantity, box = self.quantity(subject), subject.grid.box
+        quantity, box = probe.scalars.asked(subject, self.output), subject.grid.box
         if quantity.is_number:
             word = f"the output {quantity.name!r} is a number, one a simulation, which has no distribution over points"
             return f"{word}; set one_point.output to a field, if there is one"
         room = probe.histograms.radii(self.scales, subject.grid)
         return "" if room else f"every smoothing scale is above a quarter of the box {box}; set one_point.scales smaller"
 
-    def quantity(self, subject: Subject) -> Quantity:
-        """The output quantity looked at."""
-        outputs = subject.description.outputs
-        return outputs[probe.fields.place_of(outputs, self.output)]
-
     def measure(self, subject: Subject) -> Dataset:
-        return probe.histograms.counted(subject, self.quantity(subject), self.scales)
+        return probe.histograms.counted(subject, probe.scalars.asked(subject, self.output), self.scales)
 
     def judge(self, measured: Measured) -> list[Check]:
         model = measured["model"]
@@ -146,7 +136,7 @@ class OnePoint(Probe):
         walls = "" if model.attrs["boundary"] == "periodic" else "; for smoothing, fields are mirrored at the walls"
         sentence = (
             f"The distribution of {probe.histograms.where(model, *worst)} is {kl.value:.3g} nats from the truth's, where {apart}: "
-            f"{share[worst]:.2g} times what is allowed, nearest to the bound of {len(places)} views and radii"
+            f"{share[worst]:.2g} times what is allowed, {_nearest(len(places))}"
             + (f" ({skipped} cells are above a quarter of the box)" if skipped else "")
             + f"{walls}."
         )
@@ -160,35 +150,16 @@ class OnePoint(Probe):
     def draw(self, measured: Measured) -> list[Panel]:
         if not probe.histograms.places(measured["model"]):
             return []
-        return [_densities_panel(measured), self._divergences(measured), _moments_panel(measured)]
+        panels = probe.panels
+        return [
+            panels.densities_panel(measured),
+            panels.divergences_panel(measured, self._allowed(measured["model"])),
+            panels.moments_panel(measured),
+        ]
 
-    def _divergences(self, measured: Measured) -> Panel:
-        model, views = measured["model"], _views(measured["model"])
-        radius, allowed, least = model.radius.values, self._allowed(model), probe.distribution.LEAST
-        picture, axes = figures.figure(columns=len(views), width=2.4 + 3.8 * len(views), height=3.8, sharey=True)
-        for panel, view in zip(axes[0], views, strict=True):
-            null = model.null.values[:, view]
-            panel.plot(radius, null.mean(0), **figures.style("truth", "independent truths") | {"marker": "o", "markersize": 4})
-            panel.plot(radius, allowed[view], color=figures.GREY, lw=1.1, ls="--", label="allowed")
-            figures.band(panel, radius, null.min(0), null.max(0), "truth")
-            for (_, data, look), marker in zip(reversed(_drawn(measured)), itertools.cycle("os^PDv"), strict=False):
-                panel.plot(radius, np.maximum(data.kl.values[:, view].mean(0), least), **look | {"marker": marker, "ms": 4.5})
-            value, low, high = probe.intervals.over_samples(model.kl.values[:, view], lambda rows: rows.mean(0))
-            figures.band(panel, radius, np.maximum(low, np.maximum(value, least) / 10), np.maximum(high, least), "model")
-            panel.set(yscale="log")
-            _by_radius(panel, model, f"KL divergence of {model.view.values[view]!s} [nat]")
-        figures.legend(axes[0, -1], **figures.BESIDE)
-        means = {name: data.kl for name, data, _ in reversed(_drawn(measured))} | {"independent truths": model.null}
-        text = "KL divergence in nats, by view and radius: " + "; ".join(
-            f"{name}: {', '.join(f'{float(kl[:, *place].mean()):.2g}' for place in probe.histograms.places(model))}"
-            for name, kl in means.items()
-        )
-        caption = (
-            "KL(truth || prediction), and that of a truth from those of independent simulations (black; the band spans them). "
-            "Lower is better; the model should lie below the dashed line at every radius, and below the best linear filter. "
-            f"Blue band: its interval. Exact zeros are drawn at {least:g}."
-        )
-        return Panel("KL divergence by scale", [("", picture)], caption, text, ("kl", "null"))
+
+def _nearest(count: int) -> str:
+    return f"nearest to the bound of {count} views and radii" if count > 1 else "in the one view and radius that there is"
 
 
 def _positive(found: Interval) -> Interval:
@@ -217,6 +188,9 @@ def _moment(model: Dataset, name: str, statistic: Callable[[ndarray, ndarray], n
     worst = max(probe.histograms.places(model), key=lambda place: np.nan_to_num(off[place], nan=np.inf))
     found = probe.intervals.of_samples(both, lambda rows: of(rows)[worst])
     label = "excess kurtosis" if name == "kurtosis" else name
+    if not np.isfinite(found.value):
+        where = probe.histograms.where(model, *worst)
+        return Check.not_applicable(name, f"{where} of the answers has the same value everywhere, and so no {label}")
     told = words.format(f"{found.value:.3g}")
     sentence = f"The {label} of {probe.histograms.where(model, *worst)} is {told}, the farthest of all."
     return Check.info(name, found, sentence, covers=f"{model.sizes['simulation']} simulations")
@@ -252,12 +226,16 @@ def _against(measured: Measured, name: str, worst: tuple[int, int]) -> Check:
     found = {p: probe.distribution.compared(model.kl.values[:, *p], other.kl.values[:, *p]) for p in places}
     (ratio, word), words = found[worst], [word for _, word in found.values()]
     own, its = (float(data.kl.values[:, *worst].mean()) for data in (model, other))
-    sentence = (
-        f"The KL divergence of {probe.histograms.where(model, *worst)} is {ratio.value:.2g} times that of {OTHERS[name]} "
-        f"simulation by simulation ({ratio.low:.2g} to {ratio.high:.2g}): {word} ({own:.3g} and {its:.3g} nats on average). "
-        f"It is better in {words.count('better')} and worse in {words.count('worse')} of {len(words)} views and radii."
-    )
-    covers = f"{model.sizes['simulation']} simulations, the same for both"
+    count, beside = model.sizes["simulation"], f"{ratio.value:.2g} times that of {OTHERS[name]}"
+    sentence = f"The KL divergence of {probe.histograms.where(model, *worst)} is {beside}"
+    if count == 1:
+        sentence += f" ({own:.3g} and {its:.3g} nats); which is better, one simulation does not tell."
+    else:
+        sentence += (
+            f" simulation by simulation ({ratio.low:.2g} to {ratio.high:.2g}): {word} ({own:.3g} and {its:.3g} nats on average). "
+            f"It is better in {words.count('better')} and worse in {words.count('worse')} of {len(words)} views and radii."
+        )
+    covers = f"{count} simulations, the same for both"
     return Check.info(f"against_{name}", ratio, sentence, covers=covers)
 
 
@@ -267,85 +245,3 @@ def _rivals(measured: Measured, worst: tuple[int, int]) -> list[Check]:
     return probe.rivals.against(
         measured, lambda other: probe.distribution.compared(own, other.kl.values[:, *worst])[0], f"KL divergence of {where}"
     )
-
-
-def _drawn(measured: Measured) -> list[tuple[str, Dataset, dict]]:
-    """The subjects with the keywords of their lines, the model last."""
-    model = measured["model"]
-    shown = [n for n in (*reversed(OTHERS), *probe.equivariance.rivals(model)) if n in measured]
-    return [(name, measured[name], probe.equivariance.look(name, model)) for name in (*shown, "model")]
-
-
-def _views(model: Dataset) -> list[int]:
-    return sorted({view for view, _ in probe.histograms.places(model)})
-
-
-def _by_radius(panel: Axes, model: Dataset, label: str) -> None:
-    panel.set_ylabel(label)
-    panel.set_xlabel(figures.axis_label("smoothing radius", model.radius.attrs["units"]))
-
-
-def _densities_panel(measured: Measured) -> Panel:
-    model = measured["model"]
-    named = {place: probe.histograms.where(model, *place) for place in probe.histograms.places(model)}
-    made = [(label, _densities_figure(measured, place, label)) for place, label in named.items()]
-    mean = model[["kl", "null"]].mean("simulation")
-    told = [f"{label}: {float(mean.kl[place]):.3g} ({float(mean.null[place]):.3g})" for place, label in named.items()]
-    caption = (
-        "Above: the probability density of the values, averaged over simulations (kernel density estimates with one bandwidth for "
-        "all). Below: its ratio to the truth's, drawn where the truth has values. The band is what the truths of single "
-        "simulations span. Both tails low is a distribution that is too narrow."
-    )
-    text = f"KL divergence from the truth in nats, and a truth's from independent ones: {'; '.join(told)}"
-    return Panel("Distributions", made, caption, text, ("counts", "true_counts", "edges", "bandwidth"))
-
-
-def _densities_figure(measured: Measured, place: tuple[int, int], label: str) -> Figure:
-    model, (view, scale) = measured["model"], place
-    edges, unit = model.edges.values[view, scale], str(model.view_unit.values[view])
-    middle, widths = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
-    truths = probe.histograms.densities(model, view, scale)[0]
-    mean = truths.mean(0)
-    held = mean * model.true_counts.values[:, view, scale].sum() * float(model.bandwidth[view, scale]) > 1
-    picture, axes = figures.figure(rows=2, width=7.4, height=5.0, sharex=True, height_ratios=(2.2, 1))
-    for panel, over in zip(axes[:, 0], (widths, np.where(held, mean, np.nan)), strict=True):
-        low, high = (np.where(held, edge / over, np.nan) for edge in (truths.min(0), truths.max(0)))
-        figures.band(panel, middle, low, high, "truth")
-        # Thin and above all others: a good model's line lies on the truth's.
-        panel.plot(middle, np.where(held, mean / over, np.nan), **figures.style("truth") | {"linewidth": 0.8, "zorder": 6})
-        for _, data, look in _drawn(measured):
-            own = probe.histograms.densities(data, view, scale)[1].mean(0)
-            panel.plot(middle, np.where(held & (own > 0), own / over, np.nan), **look)
-    axes[0, 0].set(yscale="log", ylim=((mean / widths)[held].min() / 3, (mean / widths).max() * 3))
-    axes[0, 0].set_ylabel(figures.axis_label("density", probe.spectra.inverse_of(unit)))
-    axes[1, 0].set(ylabel="over the truth's", ylim=(0, 2))
-    axes[1, 0].set_xlabel(figures.axis_label(label, unit))
-    axes[0, 0].set_xlabel(" ")
-    figures.legend(axes[0, 0], **figures.BESIDE)
-    return picture
-
-
-def _moments_panel(measured: Measured) -> Panel:
-    model, made, told = measured["model"], [], []
-    true = probe.distribution.shape(model.true_moments.values.mean(0))
-    for view in _views(model):
-        picture, axes = figures.figure(columns=3, width=10.4, height=3.4)
-        lines = [(probe.distribution.shape(data.moments.values.mean(0)), look) for _, data, look in _drawn(measured)]
-        for values, look in (*lines, (true, figures.style("truth"))):
-            for panel, curve in zip(axes[0], (values[view, :, 1] / true[view, :, 1], *values[view, :, 2:].T), strict=True):
-                panel.plot(model.radius, curve, **look | {"marker": "o", "markersize": 3.5})
-        for panel, label in zip(axes[0], ("variance over the truth's", "skewness", "excess kurtosis"), strict=True):
-            _by_radius(panel, model, label)
-        ratio = np.stack([values[view, :, 1] for values, _ in lines]) / true[view, :, 1]
-        if (ratio > 0).all() and ratio.max() > 10 * ratio.min():
-            axes[0, 0].set_yscale("log")
-        figures.legend(axes[0, 2], **figures.BESIDE)
-        made.append((str(model.view.values[view]), picture))
-        first = ", ".join(f"{a:.4g} ({b:.4g})" for a, b in zip(lines[-1][0][view, 0, 1:], true[view, 0, 1:], strict=True))
-        told.append(f"{model.view.values[view]!s}: {first}")
-    caption = (
-        "Variance over the truth's, skewness and excess kurtosis, from moments averaged over simulations, by smoothing radius. "
-        "All should lie on the black line; a variance below 1 at small radii is power lost on small scales."
-    )
-    text = f"Variance, skewness and excess kurtosis at the smallest radius, the truth's in brackets: {'; '.join(told)}"
-    return Panel("Moments", made, caption, text, ("moments", "true_moments"))

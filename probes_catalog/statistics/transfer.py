@@ -14,10 +14,9 @@ from probe.intervals import Interval
 if TYPE_CHECKING:
     from numpy import ndarray
     from torch import Tensor
-    from xarray import DataArray, Dataset
+    from xarray import Dataset
 
     from probe.equivariance import PairCase
-    from probe.fields import Quantity
 
 np, xr = lazy.load("numpy"), lazy.load("xarray")
 
@@ -90,19 +89,14 @@ class Transfer(Probe):
     def applies(self, subject: Subject) -> str:
         if subject.pairs is None:
             return "it needs pairs of input and truth: give --data, or a [data] table in the description"
-        quantity = self.quantity(subject)
+        quantity = probe.scalars.asked(subject, self.output)
         return f"the output {quantity.name!r} is a number, which has no modes" if quantity.is_number else ""
-
-    def quantity(self, subject: Subject) -> Quantity:
-        """The output quantity compared."""
-        outputs = subject.description.outputs
-        return outputs[probe.fields.place_of(outputs, self.output)]
 
     def measure(self, subject: Subject) -> Dataset:
         assert subject.pairs is not None
         cases = [probe.equivariance.PairCase(i) for i in range(len(subject.pairs))]
         rows = subject.map(self.compare, cases)
-        grid, quantity = subject.grid, self.quantity(subject)
+        grid, quantity = subject.grid, probe.scalars.asked(subject, self.output)
         shells, every = grid.shells(), probe.aspects.aspects(subject.description, quantity)
         pictures = {name: (("u", "v"), rows[0][name], {"units": quantity.unit}) for name in ("prediction", "truth")}
         data = xr.Dataset(
@@ -113,53 +107,45 @@ class Transfer(Probe):
                 "modes": ("shell", shells.modes.numpy(), {"units": ""}),
             },
             attrs=probe.equivariance.facts(subject)
-            | _moving(subject, quantity)
+            | probe.redshift.facts(subject.description, quantity)
             | {"output": quantity.name, "side": float(grid.box[0]), "side_v": float(grid.box[min(1, grid.dimension - 1)])}
             | {f"label_{aspect.prefix}": aspect.label for aspect in every},
         )
         if "redshift_multipoles_true" in data:
             data = data.assign_coords(multipole=list(probe.redshift.degrees(grid)))
         data = data.assign(probe.aspects.ratios(data, every))
-        return data.assign(_correlations(data)) if len(cases) >= MANY else data
+        return data.assign(probe.aspects.correlations(data)) if len(cases) >= MANY else data
 
     def compare(self, subject: Subject, case: PairCase) -> dict[str, ndarray]:
         """Spectra of one pair, mean squares, and a slice of each field."""
         assert subject.pairs is not None
         given, truth = subject.pairs[case.index]
-        quantity, answer = self.quantity(subject), subject.model(given)
+        quantity, answer = probe.scalars.asked(subject, self.output), subject.model(given)
         found = probe.aspects.compare_each(answer, truth, subject.description, quantity, self.assignment)
         pictures = {name: _slice(field.part(quantity.name)[1]) for name, field in (("prediction", answer), ("truth", truth))}
         return found | pictures
 
     def judge(self, measured: Measured) -> list[Check]:
         model = measured["model"]
-        rival = next((n for n in ("lpt2_filter", "linear_filter") if n in measured), "")
-        relative = probe.agreement.relative_error(model.error_square.values, model.true_square.values)
-        count = model.sizes["simulation"]
-        own = Check.info(
-            "relative_error",
-            relative,
-            f"The answers are off by {percent(relative.value)} of the truth, "
-            f"root mean square over all points of {count} simulations.",
-            covers=f"{count} simulations",
-        )
+        rival = next((n for n in probe.scalars.FILTERS if n in measured), "")
+        if not len(probe.panels.held(model)):
+            nothing = "the truth holds nothing but its files' rounding at every scale"
+            return [Check.not_applicable("beats_linear_filter", nothing), *_relative(model)]
         against = [self._against(measured, rival), self._by_shell(measured, rival)] if rival else []
         painted = [check for aspect in _PAINTED for check in _painted(measured, rival, *aspect)]
-        return [*against, own, *_scales(model), *painted, *_generalisation(model), *_rivals(measured)]
+        return [*against, *_relative(model), *_scales(model), *painted, *_generalisation(model), *_rivals(measured)]
 
     def _against(self, measured: Measured, rival: str) -> Check:
-        model, other, label = measured["model"], measured[rival], _LABELS[rival]
+        model, other, label = measured["model"], measured[rival], probe.scalars.FILTERS[rival]
         both = np.stack([model.error_square, other.error_square, model.true_square], -1)
-        ratio = probe.agreement.interval(both, lambda rows: rows[..., 0].mean(0) / rows[..., 1].mean(0))
+        ratio = probe.intervals.of_samples(both, lambda rows: rows[..., 0].mean(0) / rows[..., 1].mean(0))
         size = np.sqrt(both.mean(0) / both[:, 2].mean())
         sentence = (
             f"The answers are off by {percent(size[0])} of the truth, {label} by {percent(size[1])}: "
             f"the model leaves {ratio.value:.2g} of that filter's error power."
         )
         source = "the best linear filter, fitted on the pairs it is judged on: a network that does no better is not needed"
-        return Check.judged(
-            "beats_linear_filter", ratio, (None, self.bound), sentence, bound_from=source, covers=f"{len(both)} simulations"
-        )
+        return Check.judged("beats_linear_filter", ratio, (None, self.bound), sentence, bound_from=source, covers=_covers(model))
 
     def _by_shell(self, measured: Measured, rival: str) -> Check:
         model, other = measured["model"], measured[rival]
@@ -168,27 +154,29 @@ class Transfer(Probe):
         more = f" and {len(behind) - 4} more" if len(behind) > 4 else ""
         unit = model.shell_wavenumber.attrs["units"]
         where = f"; it does worse at k = {', '.join(behind[:4])}{more} {unit}" if behind else ", which is all of them"
+        count = f"{len(ratio) - len(behind)} of {len(ratio)} shells"
         sentence = (
-            f"The error power is below that of {_LABELS[rival]} in {len(ratio) - len(behind)} of {len(ratio)} shells{where} "
+            f"The error power is below that of {probe.scalars.FILTERS[rival]} in {count}{where} "
             f"(ratio {float(ratio.min()):.2g} to {float(ratio.max()):.2g}){probe.equivariance.through_window(model)}."
         )
         return Check.info("shells_below_linear_filter", float(len(ratio) - len(behind)), sentence, unit="shells")
 
     def draw(self, measured: Measured) -> list[Panel]:
         model, panels = measured["model"], probe.panels
+        if not len(panels.held(model)):
+            return [panels.slices_panel(measured)]
         # What the truth holds nothing of, as a flow without curl across k, is not drawn.
         kept = [key.removeprefix("label_") for key in model.attrs if key.startswith("label_")]
         held = [of for of in kept if len(panels.held(model, of))]
         groups = (("density_",), ("longitudinal_", "transverse_"), ("momentum_", "redshift_"))
-        made = [panels.spectra_panel(measured, [""]), panels.error_panel(measured, [""])]
+        made = [panels.spectra_panel(measured, [""]), panels.error_panel(measured)]
         made += [panels.spectra_panel(measured, some) for group in groups if (some := [of for of in group if of in held])]
-        made += [panels.error_panel(measured, ["density_"])] if "density_" in held else []
+        made += [panels.error_panel(measured, "density_")] if "density_" in held else []
         made += [panels.multipoles_panel(measured)] if "redshift_" in held else []
         made += [panels.slices_panel(measured), panels.simulations_panel(measured)]
         return made + ([panels.covariance_panel(model)] if "power_correlation_true" in model else [])
 
 
-_LABELS = {"lpt2_filter": "the best linear filter of 2LPT", "linear_filter": "the best linear filter of the input"}
 # Of what is painted: the check, the prefix of its variables, what it is.
 _PAINTED = (
     ("density", "density_", "the density"),
@@ -206,16 +194,17 @@ def _slice(values: Tensor) -> ndarray:
     return array if array.ndim == 2 else array[:, :, array.shape[2] // 2]
 
 
-def _correlations(data: Dataset) -> dict[str, DataArray]:
-    """Correlation of P(k) between scales over simulations, of the answers and of the truth: (shell, other shell)."""
-    held = np.isfinite(data.error_power.values[:, 0])
-    found = {}
-    for side in ("pred", "true"):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            values = np.atleast_2d(np.corrcoef(data[f"power_{side}"].values, rowvar=False))
-        values = np.where(held & held[:, None], values, np.nan)
-        found[f"power_correlation_{side}"] = xr.DataArray(values, dims=("shell", "other_shell"), attrs={"units": ""})
-    return found
+def _relative(model: Dataset) -> list[Check]:
+    """The error over all points; nothing where the truth is zero."""
+    if not model.true_square.any():
+        return []
+    relative, covers = probe.agreement.relative_error(model.error_square.values, model.true_square.values), _covers(model)
+    sentence = f"The answers are off by {percent(relative.value)} of the truth, root mean square over all points of {covers}."
+    return [Check.info("relative_error", relative, sentence, covers=covers)]
+
+
+def _covers(model: Dataset) -> str:
+    return f"{model.sizes['simulation']} simulations"
 
 
 def _scales(model: Dataset) -> list[Check]:
@@ -229,15 +218,9 @@ def _scales(model: Dataset) -> list[Check]:
         f"{model.shell_wavenumber.attrs['units']}: r = {r[worst]:.4f} "
         f"(independent fields would scatter by {'at least ' if window else ''}{1 / np.sqrt(modes):.2g} there){window}."
     )
-    low, high = model.correlation.values[worst, 1:]
-    return [
-        Check.info(
-            "lowest_correlation",
-            Interval(float(r[worst]), float(low), float(high)),
-            sentence,
-            covers=f"{model.sizes['simulation']} simulations",
-        )
-    ]
+    value, low, high = (float(edge) for edge in model.correlation.values[worst])
+    lowest = Interval(value, low, high)
+    return [Check.info("lowest_correlation", lowest, sentence, covers=_covers(model))]
 
 
 def _painted(measured: Measured, rival: str, check: str, of: str, word: str) -> list[Check]:
@@ -255,12 +238,12 @@ def _painted(measured: Measured, rival: str, check: str, of: str, word: str) -> 
     if rival:
         other = measured[rival]
         theirs = probe.agreement.relative_error(other[of + "error_square"].values, model[of + "true_square"].values)
-        sentence += f", that of {_LABELS[rival]} by {percent(theirs.value)}"
+        sentence += f", that of {probe.scalars.FILTERS[rival]} by {percent(theirs.value)}"
     sentence += f"; its cross-correlation is lowest at k = {float(k[worst]):.3g} {k.attrs['units']}: r = {r[worst]:.4f}"
     if rival:
         sentence += f", the filter's there {float(other[of + 'correlation'][worst, 0]):.4f}"
     sentence += _quadrupole(model) if check == "redshift_space" else ""
-    return [Check.info(check, off, sentence + ".", covers=f"{model.sizes['simulation']} simulations")]
+    return [Check.info(check, off, sentence + ".", covers=_covers(model))]
 
 
 def _quadrupole(model: Dataset) -> str:
@@ -273,15 +256,6 @@ def _quadrupole(model: Dataset) -> str:
     worst, k = int(np.nanargmax(np.abs(off))), model.shell_wavenumber
     place = f"k = {float(k[worst]):.3g} {k.attrs['units']}"
     return f"; its quadrupole is farthest off at {place}, by {percent(off[worst])} of the monopole"
-
-
-def _moving(subject: Subject, quantity: Quantity) -> dict[str, str]:
-    """The lines of sight in words, and why there is no redshift space where there is none but a velocity; empty without one."""
-    moving = probe.redshift.moving(subject.description, quantity)
-    if moving is None:
-        return {}
-    lines = " and ".join(probe.redshift.AXES[axis] for axis in moving.lines)
-    return {"lines_of_sight": lines} | ({"no_redshift_space": moving.unsaid} if moving.unsaid else {})
 
 
 def _rivals(measured: Measured) -> list[Check]:
@@ -303,14 +277,12 @@ def _spread(rows: ndarray, modes: ndarray) -> ndarray:
 
 def _generalisation(model: Dataset) -> list[Check]:
     """Whether the error power differs between simulations by more than their few modes explain."""
-    count, held = (
-        model.sizes["simulation"],
-        np.isfinite(model.error_power.values[:, 0]) & (model.error > 0).all("simulation").values,
-    )
+    count = model.sizes["simulation"]
+    held = np.isfinite(model.error_power.values[:, 0]) & (model.error > 0).all("simulation").values
     if count < 3 or not held.any():
         return []
     rows, modes = model.error.values[:, held], model.modes.values[held]
-    ratio = probe.agreement.interval(rows, lambda kept: _spread(kept, modes))
+    ratio = probe.intervals.of_samples(rows, lambda kept: _spread(kept, modes))
     ratio = replace(ratio, low=max(ratio.low, 0.0))
     total = np.sqrt((model.error_square / model.true_square).values)
     worst = int(total.argmax())
@@ -319,4 +291,4 @@ def _generalisation(model: Dataset) -> list[Check]:
         f"modes explains; the relative error is {percent(total.min())} to {percent(total[worst])}, the largest in "
         f"{model.simulation.values[worst]!s}{probe.equivariance.through_window(model)}."
     )
-    return [Check.info("generalisation", ratio, sentence, covers=f"{count} simulations")]
+    return [Check.info("generalisation", ratio, sentence, covers=_covers(model))]

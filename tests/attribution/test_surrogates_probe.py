@@ -241,6 +241,14 @@ def test_few_pairs_and_truths_that_do_not_differ_are_said(tmp_path):
     assert two.verdict == "not_applicable" and "three or more" in two.reason
 
 
+def test_a_truth_is_not_lost_beside_answers_that_are_far_too_large(tmp_path):
+    fields, _ = boxes(SQUARE, 10)
+    truth = flat(fields).square().mean(1)[:, None]
+    model = numbers_of(SQUARE, tmp_path, lambda v: 1e6 * flat(v).square().mean(1)[:, None], ("y",), fields, truth)
+    told = check_of(ask(FieldModel(model.network, model.description)), "power_spectrum").sentence  # float32
+    assert "correlation with the truth 1.00 instead of 1.00" in told
+
+
 def test_a_number_asked_for_by_its_place_is_held_against_its_own_truth(tmp_path):
     fields, truth = boxes(SQUARE, 9)
     model = numbers_of(SQUARE, tmp_path, lambda v: torch.cat([flat(v)[:, :1], flat(v).std(1)[:, None]], 1), ("a", "b"), fields)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -178,7 +179,17 @@ def test_two_models_are_told_apart_simulation_by_simulation(tmp_path):
 def test_one_simulation_alone_is_inconclusive(tmp_path):
     result = ask(with_pairs(on(LINE, lambda x: x), tmp_path, lambda x: x + 0.3 * x.abs(), count=1), "all")
     assert check(result).verdict == "inconclusive" and "no second truth" in check(result).sentence
-    assert result.panels()
+    assert "one simulation does not tell" in check(result, "against_identity").sentence
+    told = [c.sentence for c in result.checks] + [panel.text for panel in result.panels()]
+    assert not [words for words in told if re.search(r"\b(nan|inf)\b", words)]
+
+
+def test_an_answer_that_is_the_same_everywhere_has_no_shape(tmp_path):
+    result = ask(with_pairs(on(LINE, lambda x: x * 0 + 3.0), tmp_path, lambda x: x, count=3))
+    for name in ("skewness", "kurtosis"):
+        assert check(result, name).verdict == "not_applicable" and "same value everywhere" in check(result, name).sentence
+    assert check(result, "variance").interval.value == 0
+    assert not [panel.title for panel in result.panels() if re.search(r"\bnan\b", panel.text)]
 
 
 def test_without_pairs_it_says_what_to_write():

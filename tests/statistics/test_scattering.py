@@ -184,6 +184,7 @@ def test_a_displacement_that_levels_off_fails(tmp_path):
 def test_an_answer_of_nothing_fails_both(tmp_path):
     result = ask(with_pairs(on(SQUARE, lambda x: 0.0 * x), tmp_path, lognormal, count=6), ("linear_filter",))
     assert {verdicts(result)[name] for name in ("coefficients", "normalised")} == {"fail"}
+    assert "model: none; truth: 0." in next(panel.text for panel in result.panels() if panel.title == "Sparsity")
 
 
 def test_one_simulation_alone_is_inconclusive(tmp_path):

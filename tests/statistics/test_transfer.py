@@ -60,6 +60,20 @@ def test_one_simulation_alone_is_inconclusive(tmp_path):
     assert {c.name: c.verdict for c in ask(model, "all").checks}["beats_linear_filter"] == "inconclusive"
 
 
+@pytest.mark.parametrize("grid", [CUBE, SQUARE, LINE], ids=["3D", "2D", "1D"])
+@pytest.mark.parametrize("level", [0.0, 2.0])
+def test_a_truth_that_is_the_same_everywhere_has_no_scales(grid, level, tmp_path):
+    result = ask(with_pairs(on(grid, lambda x: x * 0 + 3.0), tmp_path, lambda x: x * 0 + level, count=2), "all")
+    found = {check.name: check for check in result.checks}
+    assert result.verdict == ("info" if level else "not_applicable") and not result.failure
+    assert "rounding at every scale" in found["beats_linear_filter"].sentence
+    if level:
+        assert found["relative_error"].interval.value == pytest.approx(0.5, rel=1e-12)
+    else:
+        assert list(found) == ["beats_linear_filter"]
+    assert [panel.title for panel in result.panels()] == ["Slices and residuals"]
+
+
 def test_without_pairs_it_says_what_to_write():
     result = ask(on(LINE, lambda x: x))
     assert result.verdict == "not_applicable" and "[data]" in result.reason
