@@ -135,9 +135,7 @@ def _found(subject: Subject) -> Derivative:
     with torch.no_grad():
         if not model.function(values).isfinite().all():
             return Derivative(model, "silent", reason="it does not answer to real fields")
-    # The field itself elsewhere: every channel changes by its own scatter, and a number, which has none, by nothing.
-    away = [points // 3 for points in subject.grid.shape]
-    direction = torch.roll(values - values.mean(subject.grid.axes, keepdim=True), away, subject.grid.axes)
+    direction = _direction(subject, values)
     told = ["no gradients pass through it"]
     for way in GRADIENTS if model.differentiable else ():
         apart, told = _tried(model, way, values, direction)
@@ -155,6 +153,39 @@ def _found(subject: Subject) -> Derivative:
     else:
         told.append("central differences need float64, which this function does not offer")
     return Derivative(model, "none", reason="; ".join(told))
+
+
+def _direction(subject: Subject, values: Tensor) -> Tensor:
+    """The field itself elsewhere: every channel changes by its own scatter, and a number, which has none, by nothing."""
+    away = [points // 3 for points in subject.grid.shape]
+    return torch.roll(values - values.mean(subject.grid.axes, keepdim=True), away, subject.grid.axes)
+
+
+def no_gradient(subject: Subject) -> str:
+    """Why gradients do not pass back from the answer to the input; empty where they do. Tried once a run, by one of them.
+
+    Under `torch.no_grad` forward derivatives pass, and gradients are zero without a word.
+    """
+    return subject.shared("whether gradients pass back", lambda: _no_gradient(subject))
+
+
+# With the weight w = J u the gradient of w.f is J^T J u, whose product with u is |J u|^2.
+def _no_gradient(subject: Subject) -> str:
+    derivative, model = derivative_of(subject), subject.model
+    if derivative.way not in GRADIENTS:
+        return derivative.reason or "it is found by differences alone"
+    values = test_field(subject, 0)[0].values.to(model.device, model.physical_dtype)
+    direction = _direction(subject, values)
+    weight = derivative(values, direction)
+    try:
+        back = gradient(lambda given: (model.function(given) * weight).flatten(1).sum(1), values)
+    except Exception as error:  # a network may raise anything
+        if is_out_of_memory(error):
+            raise InputError(f"memory ran out on one gradient about {tuple(values.shape[1:])}; use a smaller grid") from error
+        return f"a gradient raised {type(error).__name__} ({(str(error).strip().splitlines() or ['no message'])[0][:120]})"
+    size = weight.double().square().sum()
+    passes = (back.double() * direction.double()).sum() >= (1 - TOLERANCE) * size
+    return "" if passes else "forward derivatives pass through it, but gradients do not pass back (torch.no_grad stops them)"
 
 
 def _tried(model: FieldModel, way: str, values: Tensor, direction: Tensor) -> tuple[float, list[str]]:

@@ -14,15 +14,18 @@ lends its inputs' power through the window of `probe.spectra`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from probe import spectra
-from probe.contract import Subject
 from probe.equivariance import test_field
 from probe.fields import Field, Quantity
 from probe.grid import Grid
+
+if TYPE_CHECKING:
+    from probe.contract import Subject
 
 BINS = 5  # of the cosine between k and an axis
 
@@ -87,7 +90,12 @@ def _split(modes: Tensor, quantity: Quantity, grid: Grid) -> tuple[Tensor, Tenso
 
 def ensemble_of(subject: Subject, samples: int) -> Ensemble:
     """The ensemble of so many inputs; computed once a run. Numbers have no modes."""
-    return subject.shared(f"ensemble of {samples} inputs", lambda: _measured(subject, samples))
+    return subject.shared(f"ensemble of {inputs_of(subject, samples)}", lambda: _measured(subject, samples))
+
+
+def inputs_of(subject: Subject, samples: int) -> str:
+    """So many inputs, as they stand in the recipe of what is shared: those of pairs are all probes', made ones each probe's own."""
+    return f"{samples} inputs" if subject.pairs is not None else f"{samples} made inputs {subject.rng('').initial_seed()}"
 
 
 def _measured(subject: Subject, samples: int) -> Ensemble:

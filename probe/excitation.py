@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,7 +24,6 @@ from numpy import ndarray
 from torch import Tensor, nn
 
 from probe import spectra
-from probe.contract import Subject
 from probe.controls import Absent, build
 from probe.coupling import is_displacement, standing_in
 from probe.derivatives import Function, gradient
@@ -34,8 +34,11 @@ from probe.errors import InputError
 from probe.fields import Field, parts_of
 from probe.latents.parts import watched
 from probe.parameters import nearest
-from probe.targets import density_of, function_of, parse
+from probe.targets import density_of, function_of, parse, slice_of
 from probe.waves import below_nyquist
+
+if TYPE_CHECKING:
+    from probe.contract import Subject
 
 SHORTEST = 2**-6  # of a whole step
 NOTHING = 1e-10  # of a mode
@@ -110,27 +113,35 @@ def no_layer(network: object, name: str) -> str:
 
 
 def layer_function(subject: Subject, name: str, channel: int) -> Function:
-    """Mean of a channel of a layer's output over points, or the mean square of all channels: -> (batch,), float64."""
+    """Mean of a channel of a layer's output over points, or the mean square of all channels: -> (batch,), float64.
+
+    The function raises InputError if the layer is not run, gives no tensor, or has no such channel.
+    """
     network = subject.model.network
     assert isinstance(network, nn.Module)
 
     def function(values: Tensor) -> Tensor:
         with watched(network.get_submodule(name)) as kept:
             subject.model.function(values)
+        if not kept:
+            raise InputError(f"the layer {name!r} is not run in a forward pass; name one that is")
         # A layer that is run several times is seen the last time.
-        answer = _tensor(kept[-1]).double()
+        answer = _tensor(kept[-1], name).double()
         seen = answer.reshape(len(values), -1, *answer.shape[2:]).flatten(2)
+        if channel >= seen.shape[1]:
+            raise InputError(f"the layer {name!r} has {seen.shape[1]} channels, counted from 0; found channel {channel}")
         return seen.square().mean((1, 2)) if channel < 0 else seen[:, channel].mean(1)
 
     return function
 
 
-def _tensor(output: object) -> Tensor:
+def _tensor(output: object, name: str) -> Tensor:
     """The first tensor of what a layer gives; of complex numbers their sizes."""
     first = output
-    while isinstance(first, (tuple, list)):
+    while isinstance(first, (tuple, list)) and first:
         first = first[0]
-    assert isinstance(first, Tensor)
+    if not isinstance(first, Tensor):
+        raise InputError(f"the layer {name!r} gives a {type(first).__name__}; name one that gives a tensor")
     return first.abs() if first.is_complex() else first
 
 
@@ -154,7 +165,7 @@ def excite(subject: Subject, case: ExciteCase) -> Excited:
         truth=np.array([np.nan if truth is None else _truth(truth[1], case, field.values) for field in fields]),
         alike=np.array([_alike(field.values, best, field, local) for field in fields]),
         listened=np.array([listened for _, _, listened in found]),
-        cuts=np.array([_cut(_shown(field)) for field in fields]),
+        cuts=np.array([slice_of(_shown(field)) for field in fields]),
         power=spectra.power(Field(best, grid, about.quantities).part()[1].double(), grid)[0].cpu().numpy(),
         wanted=_wanted(ensemble, about),
     )
@@ -274,14 +285,6 @@ def _shown(field: Field) -> Tensor:
     """The first field as one scalar: of a displacement its overdensity, of other vectors the first component: (*grid,)."""
     quantity, values = field.part()
     return density_of(field)[0] if is_displacement(quantity) else values[0, 0].double()
-
-
-def _cut(density: Tensor) -> ndarray:
-    """A plane through the middle along the first two axes: (u, v); a line is one row."""
-    while density.ndim > 2:
-        density = density[..., density.shape[-1] // 2]
-    plane: ndarray = (density if density.ndim == 2 else density[None]).cpu().numpy()
-    return plane
 
 
 def truth_of(subject: Subject) -> tuple[str, Subject] | None:

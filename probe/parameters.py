@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, overload
 
@@ -17,10 +17,19 @@ class Parameter:
     """A typed parameter of a probe, declared as a class attribute by `measurement` or `judgement`."""
 
     def __init__(
-        self, role: str, default: Any, help: str, unit: str, low: float | None, high: float | None, like: Any, choices: tuple
+        self,
+        role: str,
+        default: Any,
+        help: str,
+        unit: str,
+        low: float | None,
+        high: float | None,
+        like: Any,
+        choices: tuple,
+        check: Callable[[Any], object] | None = None,
     ) -> None:
         self.role, self.default, self.help, self.unit = role, default, help, unit
-        self.low, self.high, self.choices = low, high, choices
+        self.low, self.high, self.choices, self.check = low, high, choices, check
         self.example = default if like is None else like
         self.name = ""
 
@@ -49,7 +58,7 @@ class Parameter:
         Raises
         ------
         InputError
-            If it is not of the parameter's kind, or out of its bounds.
+            If it is not of the parameter's kind, out of its bounds, or refused by its check.
         """
         if given is None:
             return None
@@ -63,6 +72,11 @@ class Parameter:
             below = self.low is not None and number < self.low
             if below or (self.high is not None and number > self.high) or not math.isfinite(number):
                 raise InputError(f"{probe}.{self.name} lies between {self.low} and {self.high}; found {given!r}")
+        if value and self.check is not None:
+            try:
+                self.check(value)
+            except InputError as fault:
+                raise InputError(f"{probe}.{self.name}: {fault}") from None
         return value
 
 
@@ -75,12 +89,14 @@ def measurement(
     high: float | None = None,
     like: Any = None,
     choices: tuple = (),
+    check: Callable[[Any], object] | None = None,
 ) -> Any:
     """A parameter of what is measured: changing it means asking the model again.
 
-    `like` is an example that gives the type where the default is None.
+    `like` is an example that gives the type where the default is None; `check` raises InputError at what cannot be meant, of a
+    value that is not empty.
     """
-    return Parameter("measurement", default, help, unit, low, high, like, choices)
+    return Parameter("measurement", default, help, unit, low, high, like, choices, check)
 
 
 def judgement(

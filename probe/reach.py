@@ -20,23 +20,25 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy import ndarray
 from torch import Tensor, nn
 
-from probe.contract import Subject
 from probe.controls import Absent, build
 from probe.coupling import in_double, is_displacement, standing_in
-from probe.derivatives import GRADIENTS, derivative_of
+from probe.derivatives import no_gradient
 from probe.description import names_code
 from probe.equivariance import rounding, test_field
 from probe.fields import Field, parts_of, place_of
 from probe.grid import Grid
 from probe.model import FieldModel
-from probe.targets import distance, offsets, ring_count, rings_about
+from probe.targets import distance, offsets, ring_count, rings_about, slice_of
+
+if TYPE_CHECKING:
+    from probe.contract import Subject
 
 Place = tuple[int, ...]
 
@@ -138,7 +140,7 @@ def _law_of(subject: Subject) -> Subject | None:
     def found() -> Subject | None:
         law = build("simulator", subject.model, subject.pairs, 0)
         other = None if isinstance(law, Absent) else standing_in(subject, law.model, "law")
-        return None if other is None or derivative_of(other).way not in GRADIENTS else other
+        return None if other is None or no_gradient(other) else other
 
     return subject.shared("the law and its derivative", found)
 
@@ -170,7 +172,7 @@ class _Sums:
 
 def _gradients(subject: Subject, given: Field, case: LookCase) -> Iterator[tuple[Place, _Sums]]:
     """The sums of each place of a case."""
-    ask = _by_gradient if derivative_of(subject).way in GRADIENTS else _by_change
+    ask = _by_change if no_gradient(subject) else _by_gradient
     model, described, grid = in_double(subject), subject.description, subject.grid
     model = model.at(**model.parameters_for(given))
     given = given.to(model.device, model.physical_dtype)
@@ -282,10 +284,7 @@ def _cut(values: Tensor, place: Place, grid: Grid) -> ndarray:
     values = torch.roll(values, moves, grid.axes)
     for axis, move in enumerate(moves if grid.boundary != "periodic" else ()):
         values.narrow(axis, 0 if move > 0 else values.shape[axis] + move, abs(move)).zero_()  # beyond a wall there is nothing
-    for n in reversed(middle[2:]):
-        values = values[..., n]
-    plane: ndarray = (values if grid.dimension > 1 else values[None]).cpu().numpy()
-    return plane
+    return slice_of(values)
 
 
 # What sees the whole box by how it is built, by the names of torch's classes.

@@ -23,12 +23,14 @@ from numpy import ndarray
 from torch import Tensor
 
 from probe.bands import Band, exchanged, removed
-from probe.contract import Subject
+from probe.ensemble import inputs_of
 from probe.equivariance import test_field
 from probe.fields import Field
 
 if TYPE_CHECKING:
     from xarray import Dataset
+
+    from probe.contract import Subject
 
 FEW = 10  # samples: of fewer, numbers that do not vary in space seem correlated whatever they are
 STEP = 0.1  # of a parameter without bounds, relative to its size
@@ -190,7 +192,7 @@ def rest_of(subject: Subject, samples: int) -> Tensor:
 
 def _moments(subject: Subject, samples: int) -> tuple[Tensor, Tensor]:
     """Mean and covariance of the input channels over samples and points: (channel,) and (channel, channel), float64."""
-    return subject.shared(f"moments of {samples} inputs", lambda: _measured(subject, samples))
+    return subject.shared(f"moments of {inputs_of(subject, samples)}", lambda: _measured(subject, samples))
 
 
 def _measured(subject: Subject, samples: int) -> tuple[Tensor, Tensor]:

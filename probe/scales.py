@@ -16,8 +16,7 @@ from torch import Tensor
 
 from probe import bands, ensemble, spectra
 from probe.bands import Band
-from probe.contract import Subject
-from probe.derivatives import GRADIENTS, derivative_of, gradient
+from probe.derivatives import gradient, no_gradient
 from probe.equivariance import facts, test_field
 from probe.fields import Field, Quantity, parts_of, place_of
 from probe.targets import defaults, function_of, parse
@@ -25,6 +24,8 @@ from probe.transforms import LatticeSymmetry
 
 if TYPE_CHECKING:
     from xarray import Dataset
+
+    from probe.contract import Subject
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def by_scale(subject: Subject, case: ScalesCase) -> ByScale:
         value = float(function(values))
         without = (bands.removed(values.double(), band, grid).to(values) for band in case.bands)
         removed = np.array([value - float(function(some)) for some in without])
-    if derivative_of(subject).way not in GRADIENTS:
+    if no_gradient(subject):
         return ByScale(value, np.full(ensemble.count_of(grid), np.nan), removed)
     weights = ensemble.ensemble_of(subject, case.samples).variance(gradient(function, values)[0])
     return ByScale(value, ensemble.by_bin(weights, grid).cpu().numpy(), removed)
@@ -86,7 +87,7 @@ def together(subject: Subject) -> list[tuple[int, str]]:
 def by_direction(subject: Subject, case: DirectionsCase) -> tuple[ndarray, ndarray]:
     """Variance by angle and were all of a bin alike, (axis, angle) each, summed over the field with its axes exchanged in turn."""
     grid, given = subject.grid, _given(subject, case.sample)
-    if derivative_of(subject).way not in GRADIENTS:
+    if no_gradient(subject):
         nothing = np.full((grid.dimension, ensemble.BINS + 1), np.nan)
         return nothing, nothing
     found, even = torch.zeros(()), torch.zeros(())

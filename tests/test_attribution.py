@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from probe import derivatives, targets
-from probe.attribution import METHODS, Setting, attribute, reading, sanity
+from probe.attribution import METHODS, Setting, attribute, reading, sanity, scores
 from probe.attribution.by_captum import blocks
 from probe.attribution.setting import SLOPES
 from probe.errors import InputError
@@ -147,6 +147,16 @@ def test_smoothgrad_and_gradient_shap_tend_to_captum_s():
     assert ((ours - theirs).abs() < 4 * torch.stack(on_line).std(0) * math.sqrt(2 / 4000) + 1e-12).all()
 
 
+def test_gradient_shap_s_difference_is_that_from_the_mean_answer_to_its_baselines():
+    x, others = draw(1, 2, 8), torch.cat([draw(1, 2, 8, seed=i) for i in range(1, 4)])
+    found = attribute(curved, x, others, "gradient_shap", Setting(draws=4000))
+    assert found.difference == pytest.approx(float(curved(x) - curved(others).mean()), rel=1e-12) and found.slope is None
+    # What one draw adds is the slope along a line at one of its points; the sum is the mean of as many, within four errors.
+    points = [(one + t * (x - one), x - one) for one in others[:, None] for t in np.linspace(0, 1, 50)]
+    along = torch.stack([(derivatives.gradient(curved, point) * away).sum() for point, away in points])
+    assert abs(found.apart) < 4 * float(along.std()) / math.sqrt(4000)
+
+
 def test_draws_leave_the_global_generators_alone():
     before = torch.get_rng_state(), np.random.get_state()[1].copy()
     for method in ("smoothgrad", "gradient_shap"):
@@ -270,7 +280,7 @@ def test_infidelity_is_captum_s_over_the_variance():
 
     theirs = infidelity(curved, perturb, x, slope, n_perturb_samples=20, max_examples_per_batch=1, normalize=True)
     assert ours == pytest.approx(float(theirs) / np.mean(happened**2), rel=1e-9)
-    assert sanity.untold(foretold[:, None], happened) == pytest.approx([ours], rel=1e-12)
+    assert scores.untold(foretold[:, None], happened) == pytest.approx([ours], rel=1e-12)
     assert subject.model.passes == 0
 
 
@@ -278,4 +288,4 @@ def test_agreement_is_spearman_s_with_ties():
     from scipy.stats import spearmanr
 
     a, b = draw(50).round(decimals=1), draw(50, seed=1).round(decimals=1)
-    assert sanity.agreement([a, b])[0, 1] == pytest.approx(spearmanr(a, b)[0], rel=1e-10)
+    assert scores.agreement([a, b])[0, 1] == pytest.approx(spearmanr(a, b)[0], rel=1e-10)

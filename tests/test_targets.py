@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from probe import targets
+from probe import registry, targets
 from probe.errors import InputError
 from probe.fields import Quantity
 from probe.grid import Grid
@@ -67,6 +67,8 @@ def test_what_is_written_is_read_again(text):
         ("region(radius=far)", "number of cells"),
         ("voxel(x, y)", "twice"),
         ("", "no target"),
+        ("voxel(3, 4", "bracket"),
+        ("voxel(1, 2), mean", "names 2 targets"),
     ],
 )
 def test_nonsense_is_told(text, word):
@@ -77,6 +79,15 @@ def test_nonsense_is_told(text, word):
 def test_a_list_is_split_outside_of_brackets():
     assert targets.parse_all("voxel(4, 5, 6), power(3); mean") == (parse("voxel(4,5,6)"), parse("power(3)"), parse("mean"))
     assert targets.parse_all("") == ()
+    assert targets.parse_all("mean; voxel, mean") == (parse("mean"), parse("voxel"))
+
+
+@pytest.mark.parametrize("setting", ["saliency.targets", "scales.targets", "saliency_sanity.target", "activation.target"])
+def test_nonsense_is_refused_before_anything_is_asked(setting):
+    name, parameter = setting.split(".")
+    with pytest.raises(InputError, match=rf"{setting}: .*did you mean 'voxel'"):
+        registry.configure(registry.find([name]), {name: {parameter: "voxle(3, 4, 5)"}})
+    assert registry.configure(registry.find([name]), {name: {parameter: "voxel(3, 4, 5)"}})
 
 
 @GRIDS

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from numpy import ndarray
 from torch import Tensor, nn
@@ -13,19 +15,21 @@ from torch import Tensor, nn
 from probe.attribution import reading
 from probe.attribution.methods import Attribution, attribute
 from probe.attribution.setting import METHODS, REMOVALS, SLOPES, Setting
-from probe.contract import Subject
-from probe.derivatives import GRADIENTS, derivative_of
+from probe.derivatives import no_gradient
+from probe.ensemble import inputs_of
 from probe.equivariance import test_field
 from probe.errors import InputError
 from probe.fields import Field
 from probe.grid import Grid
 from probe.parameters import nearest
-from probe.targets import Target, density_of, function_of, place_of_target
+from probe.targets import Target, density_of, function_of, place_of_target, slice_of
 
 if TYPE_CHECKING:
+    from probe.contract import Subject
     from probe.model import FieldModel
 
-BASELINES = ("zero", "mean", "sample")
+USUAL = ("integrated_gradients", "gradient")  # those that say most for their cost
+MOST_BASELINES = 8  # of GradientSHAP
 
 
 @dataclass(frozen=True)
@@ -53,15 +57,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Found:
-    """A map, read; NaN where a method has no such number, everywhere where it did not work.
+    """A map, read; NaN where a method has no such number, everywhere but in the difference where it did not work.
 
     Attributes
     ----------
     difference, total : float
         f(x) - f(x0), and the sum of the contributions, in the unit of the target.
     nodes : int
-    wobble : float
-        What the quadrature may be off by.
     profile : ndarray, (distance,)
         Mean amount at each distance; NaN beyond the box, and everywhere for a target about no place.
     within : ndarray, (distance,)
@@ -75,9 +77,11 @@ class Found:
     mean : float
         Contribution of k = 0.
     channels : ndarray, (channel,)
-        Share of the amount.
+        Share of the amount; zeros of a map that is zero everywhere.
     picture : ndarray, (u, v)
         A plane of the map through the target.
+    wobble : float
+        What the quadrature may be off by.
     reason : str
         Why the method did not work; empty where it did.
     """
@@ -99,29 +103,31 @@ class Found:
     reason: str = ""
 
 
-def read_methods(named: tuple[str, ...] | None, subject: Subject) -> tuple[str, ...]:
-    """The methods asked for; by default those that say most for their cost, without gradients removal alone.
+def check_methods(named: Sequence[str]) -> None:
+    """Let known methods pass.
 
     Raises
     ------
     InputError
         If there is no such method.
     """
-    for name in named or ():
+    for name in named:
         if name not in METHODS:
             raise InputError(f"there is no method {name!r}{nearest(name, METHODS)}; give some of {', '.join(METHODS)}")
-    if named:
-        return named
-    usual = ("integrated_gradients", "gradient")
-    return ("occlusion",) if no_methods(("gradient",), subject) else usual
 
 
-def no_methods(methods: tuple[str, ...], subject: Subject) -> str:
-    """Why no gradient method can be asked; empty where one can. Tried once a run by a few passes."""
+def usable_methods(named: Sequence[str] | None, subject: Subject) -> tuple[str, ...]:
+    """Those of the methods asked for, each once, that can be asked of a subject; where none can, occlusion."""
+    asked = dict.fromkeys(named or USUAL)
+    return tuple(method for method in asked if not no_methods((method,), subject)) or ("occlusion",)
+
+
+def no_methods(methods: Sequence[str], subject: Subject) -> str:
+    """Why not all of some methods can be asked, for want of gradients; empty where they can. Tried once a run by a few passes."""
     if all(method in REMOVALS for method in methods):
         return ""
-    derivative = derivative_of(subject)
-    return "" if derivative.way in GRADIENTS else f"no usable gradient: {derivative.reason or 'it is found by differences alone'}"
+    reason = no_gradient(subject)
+    return f"no usable gradient: {reason}" if reason else ""
 
 
 def values_of(subject: Subject, sample: int) -> Tensor:
@@ -137,31 +143,35 @@ def baseline_of(subject: Subject, kind: str, sample: int, samples: int) -> Tenso
         return torch.zeros_like(given)
     if kind == "sample" and samples > 1:
         return values_of(subject, (sample + 1) % samples)
-    axes = tuple(range(2, given.ndim))
-    means = [values_of(subject, i).double().mean(axes, keepdim=True) for i in range(samples)]
-    return torch.stack(means).mean(0).to(given).expand_as(given)
+    means = subject.shared(f"means of {inputs_of(subject, samples)}", lambda: _means(subject, samples))
+    return means.to(given).expand_as(given)
+
+
+def _means(subject: Subject, samples: int) -> Tensor:
+    """Of each channel over points and samples: (1, channel, 1, ...), float64."""
+    axes = subject.grid.axes
+    return torch.stack([values_of(subject, i).double().mean(axes, keepdim=True) for i in range(samples)]).mean(0)
 
 
 def ask(subject: Subject, case: Case) -> Found:
     """The map of one case, read."""
-    given, place = values_of(subject, case.sample), place_of_target(subject, case.target, case.sample)
+    given = values_of(subject, case.sample)
     baseline = baseline_of(subject, case.baseline, case.sample, case.samples)
     try:
         found = map_of(subject, case, given, baseline)
     except InputError as fault:
         if case.method != "deep_lift":
             raise
-        return _nothing(subject, case, str(fault))
-    return _read(subject, case, found, given, baseline, place)
+        return replace(_unknown(subject, case), difference=difference(subject, case), reason=str(fault))
+    return _read(subject, case, found, given, baseline)
 
 
 def map_of(subject: Subject, case: Case, given: Tensor, baseline: Tensor, model: FieldModel | None = None) -> Attribution:
-    """The attribution of one case, of the subject's model or of another in its place."""
+    """The attribution of one case, of the subject's model or of another in its place; GradientSHAP's against the other samples."""
     asked = model or subject.model
     if case.method == "gradient_shap" and case.samples > 1:
-        others = [values_of(subject, i) for i in range(case.samples) if i != case.sample][:8]
-        baseline = torch.cat(others)
-    network = asked.network if isinstance(asked.network, nn.Module) else None
+        others = [i for i in range(case.samples) if i != case.sample][:MOST_BASELINES]
+        baseline = torch.cat([values_of(subject, i) for i in others])
     return attribute(
         function_of(subject, case.target, case.sample, model),
         given,
@@ -170,92 +180,46 @@ def map_of(subject: Subject, case: Case, given: Tensor, baseline: Tensor, model:
         case.setting,
         generator=subject.rng(f"attribution {case.target} {case.sample}"),
         batch_size=asked.batch_size,
-        network=network,
+        network=asked.network if isinstance(asked.network, nn.Module) else None,
     )
 
 
-def _read(
-    subject: Subject, case: Case, found: Attribution, given: Tensor, baseline: Tensor, place: tuple[int, ...] | None
-) -> Found:
-    grid, is_slope = subject.grid, case.method in SLOPES
-    amounts = reading.amount(found.values, is_slope, reading.scatter_of(given))
+def _unknown(subject: Subject, case: Case) -> Found:
+    """Nothing but NaN, in the shapes of what can be read of a map."""
+    grid, nan = subject.grid, math.nan
+    far, shells, channels = reading.farthest(grid), grid.shells().count, subject.description.channels_in
+    shapes = {"profile": far, "within": far, "quantiles": case.quantiles, "shells": shells, "axes": grid.dimension}
+    arrays: dict[str, Any] = {name: np.full(count, nan) for name, count in (shapes | {"channels": channels}).items()}
+    picture = slice_of(torch.full((), nan).expand(grid.shape))
+    return Found(difference=nan, total=nan, nodes=0, peaks=nan, voids=nan, mean=nan, picture=picture, **arrays)
+
+
+def _read(subject: Subject, case: Case, found: Attribution, given: Tensor, baseline: Tensor) -> Found:
+    grid, is_slope, scatter = subject.grid, case.method in SLOPES, reading.scatter_of(given)
+    place = place_of_target(subject, case.target, case.sample)
+    amounts = reading.amount(found.values, is_slope, scatter)
     mean, expected = reading.profile(amounts, place, grid)
-    density = density_of(Field(given, grid, subject.description.inputs))[0]
-    channels = torch.stack(
-        [reading.amount(found.values[:, c : c + 1], is_slope, s[None]).sum() for c, s in enumerate(reading.scatter_of(given))]
-    )
-    scales = _no_scales(subject) if found.slope is None else reading.by_scale(found.slope, given - baseline, grid)
-    picture = amounts if is_slope and given.shape[1] > 1 else found.values[0].double().sum(0)
-    profile, within = _about(amounts, mean, place, subject)
-    return Found(
+    density = density_of(Field(given, grid, subject.description.inputs))[0].to(amounts.device)
+    read: dict[str, Any] = {"channels": reading.by_channel(found.values, is_slope, scatter)}
+    if float(density.std()) > 0:
+        read |= reading.by_density(amounts, expected, density, case.quantiles, grid)
+    if found.slope is not None:
+        read |= reading.by_scale(found.slope, given - baseline, grid)
+    if place is not None:
+        read |= reading.by_distance(mean, place, grid)
+    return replace(
+        _unknown(subject, case),
         difference=found.difference,
         total=math.nan if found.contribution is None else float(found.contribution.double().sum()),
         nodes=found.nodes,
-        profile=profile,
-        within=within,
-        shells=scales["shells"],
-        axes=scales["axes"],
-        mean=float(scales["mean"]),
-        channels=(channels / channels.sum().clamp_min(1e-300)).cpu().numpy(),
-        picture=reading.slice_of(picture, place),
         wobble=found.wobble,
-        **_by_density(amounts, expected, density, case.quantiles, subject),
-    )
-
-
-def _by_density(amounts: Tensor, expected: Tensor, density: Tensor, quantiles: int, subject: Subject) -> dict[str, Any]:
-    if float(density.std()) == 0:
-        return {"quantiles": torch.full((quantiles,), math.nan).numpy(), "peaks": math.nan, "voids": math.nan}
-    return reading.by_density(amounts, expected, density.to(amounts.device), quantiles, subject.grid)
-
-
-def _about(amounts: Tensor, mean: Tensor, place: tuple[int, ...] | None, subject: Subject) -> tuple[ndarray, ndarray]:
-    """Mean amount and share within each distance, padded with NaN to the longest distance of any place."""
-    longest = reading.farthest(subject.grid)
-    profile, within = (torch.full((longest,), math.nan, dtype=torch.float64) for _ in range(2))
-    if place is not None:
-        shell = reading.shells_about(place, subject.grid).flatten()
-        cells = torch.bincount(shell)
-        profile[: len(mean)] = mean.cpu()
-        share = (mean.cpu() * cells).cumsum(0)
-        within[: len(mean)] = share / share[-1].clamp_min(1e-300)
-        within[len(mean) :] = 1.0
-    return profile.numpy(), within.numpy()
-
-
-def _no_scales(subject: Subject) -> dict[str, ndarray]:
-    nan = torch.full((), math.nan, dtype=torch.float64)
-    return {
-        "shells": nan.expand(subject.grid.shells().count).numpy(),
-        "axes": nan.expand(subject.grid.dimension).numpy(),
-        "mean": nan.numpy(),
-    }
-
-
-def _nothing(subject: Subject, case: Case, reason: str) -> Found:
-    nan, grid = torch.full((), math.nan, dtype=torch.float64), subject.grid
-    far, channels = reading.farthest(grid), subject.description.channels_in
-    scales = _no_scales(subject)
-    return Found(
-        math.nan,
-        math.nan,
-        0,
-        nan.expand(far).numpy(),
-        nan.expand(far).numpy(),
-        nan.expand(case.quantiles).numpy(),
-        math.nan,
-        math.nan,
-        scales["shells"],
-        scales["axes"],
-        math.nan,
-        nan.expand(channels).numpy(),
-        reading.slice_of(nan.expand(grid.shape), None),
-        reason=reason,
+        picture=slice_of(amounts if is_slope and given.shape[1] > 1 else found.values[0].double().sum(0), place),
+        **read,
     )
 
 
 def difference(subject: Subject, case: Case) -> float:
-    """f(x) - f(x0) of one case."""
+    """f(x) - f(x0) of one case, whatever its method."""
     function = function_of(subject, case.target, case.sample)
     ends = (values_of(subject, case.sample), baseline_of(subject, case.baseline, case.sample, case.samples))
     with torch.no_grad():

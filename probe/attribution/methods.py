@@ -21,7 +21,7 @@ For f(x) = w.x + b all contributions are w (x - x0), and all slopes w.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -30,7 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from probe.attribution.by_captum import deep_lift, removed
-from probe.attribution.setting import AT_ONCE, DOUBLINGS, METHODS, REMOVALS, SLOPES, Setting
+from probe.attribution.setting import AT_ONCE, METHODS, REMOVALS, SLOPES, Setting
 from probe.derivatives import Function, gradient
 from probe.errors import InputError
 from probe.model.batching import Batches
@@ -45,11 +45,11 @@ class Attribution:
     values : Tensor, (1, channel, *grid)
         Slope or contribution, as the method has it.
     slope : Tensor or None, (1, channel, *grid)
-        The mean slope; None of a removal.
+        The mean slope; None of a removal, and of a mean over several baselines.
     contribution : Tensor or None, (1, channel, *grid)
         None of a slope.
     difference : float
-        f(x) - f(x0).
+        f(x) - f(x0); of several baselines minus the mean of theirs.
     nodes : int
         Gradients or passes that it took.
     wobble : float
@@ -88,7 +88,7 @@ def attribute(
         (batch, channel, *grid) -> (batch,).
     values : Tensor, (1, channel, *grid)
     baselines : Tensor, (n, channel, *grid)
-        The first is the baseline; `gradient_shap` draws among all of them.
+        The first is the baseline, of `gradient_shap` all of them.
     method : str
         One of `METHODS`.
     network : nn.Module, optional
@@ -99,36 +99,33 @@ def attribute(
     InputError
         If there is no such method, or it does not work on this model.
     """
+    if method not in METHODS:
+        raise InputError(f"there is no method {method!r}; give one of {', '.join(METHODS)}")
     setting, batches = setting or Setting(), Batches(batch_size)
     draw = generator or torch.Generator().manual_seed(0)
+    baselines = baselines if method == "gradient_shap" else baselines[:1]
     with torch.no_grad():
-        ends = batches.run(function, torch.cat([values, baselines[:1]]))
-    difference = float(ends[0] - ends[1])
+        ends = batches.run(function, torch.cat([values, baselines]))
+    difference = float(ends[0] - ends[1:].mean())
     if method in REMOVALS:
-        change, passes = removed(function, values, baselines[:1], method, setting, batches)
+        change, passes = removed(function, values, baselines, method, setting, batches)
         return Attribution(change, None, change, difference, passes)
-    if method == "integrated_gradients":
-        found, nodes, wobble = _integrated(function, values, baselines[:1], difference, setting, batches)
-        contribution = found * (values - baselines[:1])
-        return Attribution(contribution, found, contribution, difference, nodes, wobble)
-    makers: dict[str, Callable[[], tuple[Tensor, int]]] = {
-        "gradient": lambda: (batches.run(partial(gradient, function), values), 1),
-        "input_x_gradient": lambda: (batches.run(partial(gradient, function), values), 1),
-        "smoothgrad": lambda: _smooth(function, values, setting, draw, batches),
-        "gradient_shap": lambda: _expected(function, values, baselines, setting, draw, batches),
-        "deep_lift": lambda: (deep_lift(function, values, baselines[:1], difference, setting, network), 1),
-    }
-    if method not in makers:
-        raise InputError(f"there is no method {method!r}; give one of {', '.join(METHODS)}")
-    found, nodes = makers[method]()
-    if method in SLOPES:
-        return Attribution(found, found, None, difference, nodes)
     if method == "gradient_shap":
-        # The mean of G_i (x - x_i) over baselines x_i is not a product: the slope is kept beside it for spectra and directions.
-        mean, contribution = found
-        return Attribution(contribution[None], mean[None], contribution[None], difference, nodes)
-    contribution = found * (values - baselines[:1])
-    return Attribution(contribution, found, contribution, difference, nodes)
+        change = _expected(function, values, baselines, setting, draw, batches)
+        return Attribution(change, None, change, difference, setting.draws)
+    nodes, wobble = 1, 0.0
+    if method == "integrated_gradients":
+        slope, nodes, wobble = _integrated(function, values, baselines, difference, setting, batches)
+    elif method == "smoothgrad":
+        slope, nodes = _smooth(function, values, setting, draw, batches), setting.draws
+    elif method == "deep_lift":
+        slope = deep_lift(function, values, baselines, difference, setting, network)
+    else:
+        slope = batches.run(partial(gradient, function), values)
+    if method in SLOPES:
+        return Attribution(slope, slope, None, difference, nodes)
+    contribution = slope * (values - baselines)
+    return Attribution(contribution, slope, contribution, difference, nodes, wobble)
 
 
 def _sum(function: Function, points: Iterator[tuple[Tensor, Tensor]], like: Tensor, batches: Batches) -> Tensor:
@@ -160,14 +157,14 @@ def _integrated(
 ) -> tuple[Tensor, int, float]:
     away, nodes, spent, before = values - baseline, setting.steps, 0, math.nan
     wanted = setting.tolerance * max(abs(difference), setting.size)
-    for doubling in range(DOUBLINGS + 1):
+    for doubling in range(setting.doublings + 1):
         places, weights = np.polynomial.legendre.leggauss(nodes)
         one = torch.ones((), dtype=values.dtype, device=values.device)
         points = ((baseline[0] + (1 + t) / 2 * away[0], w / 2 * one) for t, w in zip(places, weights, strict=True))
         total = _sum(function, points, values, batches)
         spent += nodes
         whole = float((total * away[0]).sum())
-        if abs(whole - difference) <= wanted or doubling == DOUBLINGS:
+        if abs(whole - difference) <= wanted or doubling == setting.doublings:
             break
         nodes, before = 2 * nodes, whole
     return total[None].to(values.dtype), spent, 0.0 if math.isnan(before) else abs(whole - before)
@@ -175,7 +172,7 @@ def _integrated(
 
 # captum's NoiseTunnel and GradientShap draw from the global generators of torch and numpy, have one noise level for all channels,
 # whatever their units, and put all draws through the network at once.
-def _smooth(function: Function, values: Tensor, setting: Setting, draw: torch.Generator, batches: Batches) -> tuple[Tensor, int]:
+def _smooth(function: Function, values: Tensor, setting: Setting, draw: torch.Generator, batches: Batches) -> Tensor:
     axes = tuple(range(2, values.ndim))
     scatter = (values - values.mean(axes, keepdim=True)).square().mean(axes, keepdim=True).sqrt()
     weight = torch.full((), 1 / setting.draws, dtype=values.dtype, device=values.device)
@@ -185,20 +182,20 @@ def _smooth(function: Function, values: Tensor, setting: Setting, draw: torch.Ge
             noise = torch.randn(values.shape[1:], generator=draw, dtype=torch.float64).to(values)
             yield values[0] + setting.noise * scatter[0] * noise, weight
 
-    return _sum(function, points(), values, batches)[None].to(values.dtype), setting.draws
+    return _sum(function, points(), values, batches)[None].to(values.dtype)
 
 
+# The mean of G_i (x - x_i) over baselines x_i is no product of one slope with one departure.
 def _expected(
     function: Function, values: Tensor, baselines: Tensor, setting: Setting, draw: torch.Generator, batches: Batches
-) -> tuple[Tensor, int]:
-    """Mean slope, and mean contribution, stacked: (2, channel, *grid)."""
+) -> Tensor:
+    """Mean contribution: (1, channel, *grid)."""
     chosen = torch.randint(len(baselines), (setting.draws,), generator=draw).tolist()
     share = torch.rand(setting.draws, generator=draw, dtype=torch.float64).tolist()
     weight = torch.full((), 1 / setting.draws, dtype=values.dtype, device=values.device)
-    slopes, parts = torch.zeros_like(values[0], dtype=torch.float64), torch.zeros_like(values[0], dtype=torch.float64)
+    total = torch.zeros_like(values[0], dtype=torch.float64)
     for which in sorted(set(chosen)):
         away = values[0] - baselines[which]
         points = ((baselines[which] + t * away, weight) for t, i in zip(share, chosen, strict=True) if i == which)
-        found = _sum(function, points, values, batches)
-        slopes, parts = slopes + found, parts + found * away
-    return torch.stack([slopes, parts]).to(values.dtype), setting.draws
+        total = total + _sum(function, points, values, batches) * away
+    return total[None].to(values.dtype)

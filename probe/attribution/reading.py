@@ -30,6 +30,13 @@ def amount(values: Tensor, is_slope: bool, scatter: Tensor) -> Tensor:
     return (found * scatter.to(found).reshape(-1, *[1] * (found.ndim - 1))).square().sum(0).sqrt()
 
 
+def by_channel(values: Tensor, is_slope: bool, scatter: Tensor) -> ndarray:
+    """Share of each channel in the amount, zeros of a map that is zero everywhere: (1, channel, *grid) -> (channel,)."""
+    total = torch.stack([amount(values[:, c : c + 1], is_slope, scatter[c : c + 1]).sum() for c in range(values.shape[1])])
+    shares: ndarray = (total / total.sum().clamp_min(1e-300)).cpu().numpy()
+    return shares
+
+
 def scatter_of(values: Tensor) -> Tensor:
     """Root mean square of each channel about its mean; its value where it is the same at every point: (channel,), float64."""
     flat = values[0].double().flatten(1)
@@ -63,6 +70,17 @@ def shells_about(place: Sequence[int], grid: Grid) -> Tensor:
 def farthest(grid: Grid) -> int:
     """Shells of distance that a box may hold, whatever the place."""
     return ring_count(grid, min(grid.spacing))
+
+
+def by_distance(mean: Tensor, place: Sequence[int], grid: Grid) -> dict[str, ndarray]:
+    """Mean amount at each distance from a place, and the share of all within it, NaN beyond the box or where there is nothing."""
+    profile, within = (torch.full((farthest(grid),), math.nan, dtype=torch.float64) for _ in range(2))
+    profile[: len(mean)] = mean.cpu()
+    total = (mean.cpu() * torch.bincount(shells_about(place, grid).flatten())).cumsum(0)
+    if total[-1] > 0:
+        within[: len(mean)] = total / total[-1]
+        within[len(mean) :] = 1.0
+    return {"profile": profile.numpy(), "within": within.numpy()}
 
 
 def preference(amounts: Tensor, expected: Tensor, cells: Tensor) -> float:
@@ -102,7 +120,7 @@ def highest(density: Tensor, grid: Grid) -> Tensor:
 
 # By Parseval sum_x G (x - x0) = (1/N) sum_k Re[conj(x - x0)_k G_k]: what each mode of the input contributed, exactly. Weighted by
 # k_i^2/k^2 the modes' contributions split by axis, and add up to all but that of the mean.
-def by_scale(slope: Tensor, away: Tensor, grid: Grid) -> dict[str, ndarray]:
+def by_scale(slope: Tensor, away: Tensor, grid: Grid) -> dict[str, ndarray | float]:
     """Contribution of each shell of |k| and along each axis, summed over channels, and of the mean; in the unit of the scalar."""
     product = torch.zeros(grid.half_shape, dtype=torch.float64, device=slope.device)
     for g, x in zip(slope[0], away[0], strict=True):
@@ -115,15 +133,5 @@ def by_scale(slope: Tensor, away: Tensor, grid: Grid) -> dict[str, ndarray]:
     return {
         "shells": shells.sum(product, grid).cpu().numpy(),
         "axes": torch.tensor(axes, dtype=torch.float64).numpy(),
-        "mean": weight[(0,) * grid.dimension].cpu().numpy(),
+        "mean": float(weight[(0,) * grid.dimension]),
     }
-
-
-def slice_of(values: Tensor, place: Sequence[int] | None) -> ndarray:
-    """The plane of the first two axes through a place, or through the middle: (*grid,) -> (u, v); a line is one row."""
-    array: ndarray = values.double().cpu().numpy()
-    if array.ndim == 1:
-        return array[None]
-    if array.ndim == 2:
-        return array
-    return array[:, :, array.shape[2] // 2 if place is None else place[2]]

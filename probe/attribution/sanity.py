@@ -13,6 +13,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,14 +22,15 @@ from torch import Tensor, nn
 
 from probe import controls
 from probe.attribution import reading
-from probe.attribution.asking import Case, baseline_of, map_of, values_of
-from probe.attribution.by_captum import blocks
-from probe.attribution.setting import REMOVALS, SLOPES
-from probe.contract import Subject
-from probe.derivatives import gradient
+from probe.attribution.asking import Case, baseline_of, map_of, no_methods, values_of
+from probe.attribution.scores import agreement, infidelity, sensitivity, shared
+from probe.attribution.setting import SLOPES, method_name
 from probe.equivariance import rounding
+from probe.errors import InputError
 from probe.model import FieldModel
-from probe.targets import function_of
+
+if TYPE_CHECKING:
+    from probe.contract import Subject
 
 STAGES = 8
 LINEAR = ("voxel", "region", "divergence", "overdensity", "mean")
@@ -76,7 +78,7 @@ class Sanity:
     infidelity : ndarray, (method,)
         NaN of a removal.
     sensitivity : float
-        Largest relative change of the first method's map.
+        Largest relative change of the gradient; NaN without one.
     stages : tuple of str
         The lowest layer of each stage.
     reason : str
@@ -182,17 +184,40 @@ class _Maps:
 
 def ask_twice(subject: Subject, asked: SanityCase) -> Sanity:
     """All that can be said of one sample's maps."""
-    case = asked.case
     if reason := no_random_weights(subject.model):
-        nothing = np.full(0, math.nan)
-        return Sanity(nothing, nothing, nothing, nothing, nothing, math.nan, reason=reason)
+        return _nothing(reason)
+    try:
+        return _asked_twice(subject, asked)
+    except InputError as fault:
+        if "deep_lift" not in asked.methods:
+            raise
+        return _nothing(str(fault))
+
+
+def _nothing(reason: str) -> Sanity:
+    none = np.full(0, math.nan)
+    return Sanity(none, none, none, none, none, math.nan, reason=reason)
+
+
+def _asked_twice(subject: Subject, asked: SanityCase) -> Sanity:
+    """The like, of a model whose weights can be redrawn."""
+    case = asked.case
     given = values_of(subject, case.sample)
     baseline = baseline_of(subject, case.baseline, case.sample, case.samples)
     scale = reading.scatter_of(given).to(given).reshape(1, -1, *[1] * subject.grid.dimension)
     skip = identity_of(subject) if case.target.kind not in ("number", "latent") else None
     maps, layers = _Maps(subject, case, given, baseline, scale, skip), stages(subject.model, given)
-    known = [] if skip is None else maps.of(skip, asked.methods)
+    # The identity is a function, which DeepLIFT cannot take apart; of a linear one its map is that of integrated gradients.
+    instead = ["integrated_gradients" if method == "deep_lift" else method for method in asked.methods]
+    known = [] if skip is None else maps.of(skip, instead)
     own = maps.of(None, asked.methods)
+    for method, made in zip(asked.methods, own, strict=True):
+        if not made.any():
+            return _nothing(
+                f"the map of {method_name(method)} is empty: no cell of the input moves the target, so none can be left"
+            )
+        if not made.isfinite().all():
+            return _nothing(f"the map of {method_name(method)} is not finite; ask another method")
     cascade = _cascade(maps, asked.methods, layers, own, known)
     return Sanity(
         cascade=np.array([rows[0] for rows in cascade]),
@@ -200,7 +225,7 @@ def ask_twice(subject: Subject, asked: SanityCase) -> Sanity:
         skip=np.array([shared(a, b) for a, b in zip(own, known, strict=True)] if known else [math.nan] * len(own)),
         agreement=agreement([reading.amount(made, False, scale.flatten()) for made in own]),
         infidelity=infidelity(subject, asked, own, given, baseline, scale),
-        sensitivity=sensitivity(subject, asked, given, scale),
+        sensitivity=math.nan if no_methods(("gradient",), subject) else sensitivity(subject, asked, given, scale),
         stages=tuple(names[-1].rpartition(".")[0] or names[-1] for names in layers),
     )
 
@@ -219,76 +244,7 @@ def _cascade(
         some = methods if place == len(layers) - 1 else methods[:1]
         made = maps.of(other, some)
         left = maps.beside_skip(other, made, known, some)
-        apart = [math.nan if f else shared(a, b) for f, a, b in zip(faint, rest, left, strict=False)] or [math.nan] * len(made)
-        found.append([(shared(a, b), c) for a, b, c in zip(own, made, apart, strict=False)])
+        as_it_is = [shared(a, b) for a, b in zip(own, made, strict=False)]
+        apart = [math.nan if f else shared(a, b) for f, a, b in zip(faint, rest, left, strict=False)]
+        found.append(list(zip(as_it_is, apart or [math.nan] * len(made), strict=True)))
     return found
-
-
-def shared(a: Tensor, b: Tensor) -> float:
-    """cos^2 of two maps; 0 where one is nothing, NaN where one is not finite."""
-    x, y = a.double().flatten(), b.double().flatten()
-    size = float((x @ x) * (y @ y))
-    return float((x @ y) ** 2) / size if size > 0 else 0.0 if size == 0 else math.nan
-
-
-def agreement(amounts: list[Tensor]) -> ndarray:
-    """Spearman's rank correlation between maps over all cells: (map, map)."""
-    ranks = []
-    for one in amounts:
-        flat = one.flatten()
-        _, where, counts = torch.unique(flat, return_inverse=True, return_counts=True)
-        # Ties share the mean of their ranks.
-        last = counts.cumsum(0).double()
-        rank = (last - (counts.double() - 1) / 2)[where]
-        ranks.append((rank - rank.mean()) / (rank - rank.mean()).norm().clamp_min(1e-300))
-    both = torch.stack(ranks)
-    found: ndarray = (both @ both.T).cpu().numpy()
-    return found
-
-
-# Yeh et al. 2019, eq. 1 and sec. 3: mean over random removals I of (beta I.G - [f(x) - f(x - I)])^2, with the beta that is best
-# for the map, over the mean of [f(x) - f(x - I)]^2: 1 - (sum a b)^2 / (sum a^2 sum b^2). captum's infidelity asks the model anew
-# for every map, and does not divide; here the same removals serve all. I sets a random half of the blocks to the baseline.
-def infidelity(subject: Subject, asked: SanityCase, own: list[Tensor], given: Tensor, baseline: Tensor, scale: Tensor) -> ndarray:
-    """Of each map: 0 where it foretells what every removal does, 1 where it knows nothing of it."""
-    case, grid = asked.case, subject.grid
-    function, draw = function_of(subject, case.target, case.sample), subject.rng(f"removals {case.sample}")
-    number = blocks(1, grid.shape, [min(case.setting.window, n) for n in grid.shape])[0]
-    foretold, happened = [], []
-    with torch.no_grad():
-        here = float(function(given))
-        for _ in range(asked.masks):
-            on = (torch.rand(int(number.max()) + 1, generator=draw) < 0.5)[number].to(given)
-            removed = on * (given - baseline)
-            happened.append(here - float(function(given - removed)))
-            foretold.append(
-                [
-                    float((made.double() * (removed / scale if method in SLOPES else on).double()).sum())
-                    for made, method in zip(own, asked.methods, strict=True)
-                ]
-            )
-    return np.where([method in REMOVALS for method in asked.methods], np.nan, untold(np.array(foretold), np.array(happened)))
-
-
-def untold(foretold: ndarray, happened: ndarray) -> ndarray:
-    """Infidelity of maps, each at its best amplitude: (removal, map) and (removal,) -> (map,)."""
-    top, bottom = (foretold * happened[:, None]).sum(0) ** 2, (foretold**2).sum(0) * (happened**2).sum()
-    left: ndarray = 1 - np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
-    return left
-
-
-def sensitivity(subject: Subject, asked: SanityCase, given: Tensor, scale: Tensor) -> float:
-    """Largest |G(x + d) - G(x)| / |G(x)| of the gradient over random d, each cell within a radius (Yeh et al. 2019, definition
-    2.1)."""
-    from captum.metrics import sensitivity_max
-
-    function, draw = function_of(subject, asked.case.target, asked.case.sample), subject.rng(f"nudges {asked.case.sample}")
-
-    def explained(values: Tensor | tuple[Tensor, ...]) -> Tensor:
-        return (gradient(function, values[0] if isinstance(values, tuple) else values) * scale).contiguous()  # captum views it flat
-
-    def nudged(values: Tensor) -> Tensor:
-        change = 2 * torch.rand(values.shape, generator=draw, dtype=torch.float64) - 1
-        return values + asked.radius * change.to(values) * scale
-
-    return float(sensitivity_max(explained, given, nudged, n_perturb_samples=asked.nudges, max_examples_per_batch=1))

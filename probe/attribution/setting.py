@@ -5,12 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 SLOPES = ("gradient", "smoothgrad")
-MEAN_SLOPES = ("input_x_gradient", "integrated_gradients", "gradient_shap", "deep_lift")
 REMOVALS = ("occlusion", "feature_ablation")
 METHODS = ("integrated_gradients", "gradient", "input_x_gradient", "smoothgrad", "gradient_shap", "deep_lift", *REMOVALS)
 COMPLETE = ("integrated_gradients", "deep_lift")  # whose sum is f(x) - f(x0), not in the mean alone
-DOUBLINGS = 3
 AT_ONCE = 2**23  # numbers in the points held at once, unless a single one has more
+
+_NAMES = {
+    "integrated_gradients": "integrated gradients",
+    "input_x_gradient": "input x gradient",
+    "gradient_shap": "GradientSHAP",
+    "smoothgrad": "SmoothGrad",
+    "deep_lift": "DeepLift",
+    "feature_ablation": "feature ablation",
+}
 
 
 @dataclass(frozen=True)
@@ -20,7 +27,7 @@ class Setting:
     Attributes
     ----------
     steps : int
-        Nodes of the first quadrature of integrated gradients; doubled until complete, at most three times.
+        Nodes of the first quadrature of integrated gradients; doubled until complete.
     tolerance : float
         Of completeness, relative to |f(x) - f(x0)|, or to `size` where that is larger.
     size : float
@@ -31,6 +38,8 @@ class Setting:
         Of SmoothGrad, over each channel's scatter.
     window : int
         Cells along each axis that occlusion and ablation set to the baseline at once.
+    doublings : int
+        How often the nodes are doubled at most.
     """
 
     steps: int = 8
@@ -39,3 +48,9 @@ class Setting:
     draws: int = 8
     noise: float = 0.1
     window: int = 4
+    doublings: int = 3
+
+
+def method_name(method: object) -> str:
+    """A method as a reader knows it: 'integrated gradients'."""
+    return _NAMES.get(str(method), str(method))

@@ -33,9 +33,8 @@ def _written(x: str, y: str, rest: str) -> str:
     points = np.array([[float(x), float(y)], *(pair.split() for pair in rest[1:].split("L"))], dtype=float)
     steps = np.rint(points[kept(points)] * _STEP).astype(int)
     start, moves = steps[0], np.diff(steps, axis=0)
-    return f"M{_number(start[0])} {_number(start[1])}l" + " ".join(f"{_number(dx)} {_number(dy)}" for dx, dy in moves).replace(
-        " -", "-"
-    )
+    line = " ".join(f"{_number(dx)} {_number(dy)}" for dx, dy in moves).replace(" -", "-")
+    return f"M{_number(start[0])} {_number(start[1])}l{line}"
 
 
 def _number(parts: int) -> str:

@@ -13,6 +13,7 @@ from probe.targets.geometry import distance as distance
 from probe.targets.geometry import offsets as offsets
 from probe.targets.geometry import ring_count as ring_count
 from probe.targets.geometry import rings_about as rings_about
+from probe.targets.geometry import slice_of as slice_of
 from probe.targets.geometry import within as within
 from probe.targets.language import AXES as AXES
 from probe.targets.language import KINDS as KINDS

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, zeros
 
 from probe import latents, spectra
-from probe.contract import Subject
 from probe.coupling import standing_in
 from probe.derivatives import Function
 from probe.equivariance import test_field
@@ -19,6 +18,9 @@ from probe.model import FieldModel
 from probe.targets.fitting import number_of, place_of_target, unfit
 from probe.targets.geometry import within
 from probe.targets.language import AXES, Target
+
+if TYPE_CHECKING:
+    from probe.contract import Subject
 
 
 def function_of(subject: Subject, target: Target, sample: int = 0, model: FieldModel | None = None) -> Function:

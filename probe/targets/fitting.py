@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 
 from probe import latents, spectra
-from probe.contract import Subject
 from probe.coupling import is_displacement
 from probe.equivariance import test_field
 from probe.fields import Quantity, parts_of, place_of
 from probe.parameters import nearest
 from probe.targets.geometry import density_of
 from probe.targets.language import AXES, KINDS, Target
+
+if TYPE_CHECKING:
+    from probe.contract import Subject
 
 
 def available(subject: Subject) -> tuple[Target, ...]:

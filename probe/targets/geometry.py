@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+from numpy import ndarray
 from torch import Tensor
 
 from probe.coupling import is_displacement
@@ -68,3 +69,13 @@ def ring_count(grid: Grid, width: float) -> int:
     """Rings that a box may hold, whatever the point."""
     longest = math.hypot(*(side / 2 if grid.boundary == "periodic" else side for side in grid.box))
     return math.floor(longest / width + 0.5 + 1e-9) + 1
+
+
+def slice_of(values: Tensor, place: Sequence[int] | None = None) -> ndarray:
+    """The plane of the first two axes through a place, or through the middle: (*grid,) -> (u, v); a line is one row."""
+    array: ndarray = values.double().cpu().numpy()
+    if array.ndim == 1:
+        return array[None]
+    if array.ndim == 2:
+        return array
+    return array[:, :, array.shape[2] // 2 if place is None else place[2]]

@@ -86,6 +86,8 @@ def parse(text: str) -> Target:
     InputError
         With the nearest word, if there is no such target.
     """
+    if len(_items(text)) > 1:
+        raise InputError(f"{text!r} names {len(_items(text))} targets; give one")
     found = re.fullmatch(r"\s*(\w+)\s*(?:\((.*)\))?\s*", text, re.DOTALL)
     if found is None or found[1] not in KINDS:
         word = found[1] if found else text
@@ -142,9 +144,20 @@ def _checked(target: Target, text: str) -> Target:
 
 
 def parse_all(text: str) -> tuple[Target, ...]:
-    """The targets of a list, separated by commas outside of brackets, or by semicolons."""
-    items = [item for item in re.split(r"[;,]\s*(?![^(]*\))", text) if item.strip()]
-    return tuple(parse(item) for item in items)
+    """The targets of a list, each once, separated by commas outside of brackets, or by semicolons.
+
+    Raises
+    ------
+    InputError
+        If one of them is no target.
+    """
+    return tuple(dict.fromkeys(parse(item) for item in _items(text)))
+
+
+def _items(text: str) -> list[str]:
+    if text.count("(") != text.count(")"):
+        raise InputError(f"{text!r} has a bracket without its other; a target is written as in voxel(4, 5, 6)")
+    return [item for item in re.split(r"[;,]\s*(?![^(]*\))", text) if item.strip()]
 
 
 def in_words(target: Target) -> str:

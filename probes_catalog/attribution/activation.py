@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import lazy_loader as lazy
 
@@ -11,6 +11,7 @@ from probe import figures
 from probe.contract import Check, Measured, Panel, Probe, Subject, judgement, measurement, percent
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from numpy import ndarray
     from xarray import Dataset
 
@@ -54,7 +55,9 @@ class Activation(Probe):
     )
 
     target = measurement(
-        "", "a number of the answer, as in 'voxel(4, 5, 6)' or 'power(3)'; by default a point, or the first number"
+        "",
+        "a number of the answer, as in 'voxel(4, 5, 6)' or 'power(3)'; by default a point, or the first number",
+        check=lambda text: probe.targets.parse(text),
     )
     layer = measurement("", "a layer of the network by its dotted name, in the place of a target")
     channel = measurement(-1, "channel of the layer; -1 for the mean square of all", low=-1, high=100000)
@@ -76,19 +79,17 @@ class Activation(Probe):
 
     def measure(self, subject: Subject) -> Dataset:
         room, grid, effort = probe.excitation, subject.grid, subject.effort
-        derivative = probe.derivatives.derivative_of(subject)
-        attrs = probe.equivariance.facts(subject) | {"reason": derivative.reason}
-        if derivative.way not in probe.derivatives.GRADIENTS:
-            return xr.Dataset(attrs=attrs | {"reason": derivative.reason or "no gradients pass through it"})
+        # A control may lack what the model has.
+        reason = self.applies(subject) or probe.derivatives.no_gradient(subject)
+        attrs = probe.equivariance.facts(subject) | {"reason": reason}
+        if reason:
+            return xr.Dataset(attrs=attrs)
         samples = probe.equivariance.count_of_fields(subject, SAMPLES[effort])
         starts, steps = int(self.starts or STARTS[effort]), int(self.steps or STEPS[effort])
-        target = "" if self.layer else str(self._target(subject))
+        target, words, unit = self._asked(subject)
         case = room.ExciteCase(target, self.layer, self.channel, samples, starts, steps)
         (found,) = subject.map(room.excite, [case], passes=samples + starts * (1 + 4 * steps))
         truth = None if self.layer else room.truth_of(subject)
-        channel = "the mean square of all channels" if self.channel < 0 else f"channel {self.channel}"
-        words = f"{channel} of the layer {self.layer}" if self.layer else probe.targets.in_words(self._target(subject))
-        unit = "" if self.layer else probe.targets.unit_of(subject, self._target(subject))
         power = probe.spectra.power_unit(_input_unit(subject), grid)
         return xr.Dataset(
             {
@@ -109,9 +110,17 @@ class Activation(Probe):
             attrs=attrs | {"words": words, "whose": truth[0] if truth else "", "sides": list(grid.box)},
         )
 
+    def _asked(self, subject: Subject) -> tuple[str, str, str]:
+        """What is excited as a target, in words, and its unit."""
+        if self.layer:
+            channel = "the mean square of all channels" if self.channel < 0 else f"channel {self.channel}"
+            return "", f"{channel} of the layer {self.layer}", ""
+        target = self._target(subject)
+        return str(target), probe.targets.in_words(target), probe.targets.unit_of(subject, target)
+
     def judge(self, measured: Measured) -> list[Check]:
         model = measured["model"]
-        if model.attrs["reason"] or "value" not in model:
+        if model.attrs["reason"]:
             return [Check.not_applicable("excitation", f"it has no gradient to follow: {model.attrs['reason']}")]
         checks = [_excitation(measured), self._truth(model), _agreement(model), _scales(model)]
         return [check for check in checks if check is not None]
@@ -127,7 +136,7 @@ class Activation(Probe):
             f"{'more' if unknown >= 0 else 'less'} by {percent(abs(unknown))} of its excitation beyond the mean of real inputs."
         )
         if whose != "the law":
-            if max(made, truth) > 1:
+            if "overdensity" in str(model.attrs["words"]) and max(made, truth) > 1:
                 sentence += " Beyond an overdensity of 1 streams cross, and 2LPT does not hold either."
             return Check.info("truth", unknown, sentence, covers="the best start")
         source = "a convention: a fifth of the excitation, for the input was chosen by the model"
@@ -135,7 +144,7 @@ class Activation(Probe):
 
     def draw(self, measured: Measured) -> list[Panel]:
         model = measured["model"]
-        return [] if "value" not in model or model.attrs["reason"] else [_found(model), _curves(measured)]
+        return [] if model.attrs["reason"] else [_found(model), _curves(measured)]
 
 
 def _input_unit(subject: Subject) -> str:
@@ -206,8 +215,9 @@ def _scales(model: Dataset) -> Check:
     share, k = np.maximum(_share(model), 0.0), model.wavenumber.values
     half, most = (float(np.interp(part, np.cumsum(share) / max(share.sum(), 1e-300), k + k[1] / 2)) for part in (0.5, 0.9))
     unit = model.wavenumber.attrs["units"]
-    if abs(model.listened.values[_best(model)].sum()) <= SATURATED * abs(_gain(model)):
-        return Check.not_applicable("scales", "at the end no scale pulls any more: what it gives has levelled off")
+    # The sum is what the number gains as all modes grow together.
+    if model.listened.values[_best(model)].sum() <= SATURATED * abs(_gain(model)):
+        return Check.not_applicable("scales", "at the end larger modes would not excite it more: what it gives has levelled off")
     sentence = f"Half of what excites it lies at k < {half:.3g} {unit}, nine tenths at k < {most:.3g}."
     against = float(share.sum() - _share(model).sum())
     if against > 0.05 * share.sum():
@@ -243,15 +253,24 @@ def _found(model: Dataset) -> Panel:
 
 def _curves(measured: Measured) -> Panel:
     model = measured["model"]
+    caption = (
+        f"Left: {model.attrs['words']!s} step by step from each start, at 0 with random phases; grey are real inputs, mean and two "
+        "standard deviations. Middle: what each |k| adds to the excitation at the end, to first order; below zero are scales that "
+        "pull against it. Right: the power of the input found, which is that of real inputs mode by mode."
+    )
+    held = model.wanted.values > 0
+    apart = np.abs(model.power.values[held] / model.wanted.values[held] - 1).max()
+    told = ", ".join(f"{k:.3g}: {percent(s)}" for k, s in zip(model.wavenumber.values, _share(model), strict=True))
+    text = f"share of the excitation by k: {told}; powers agree to {apart:.1g}"
+    variables = ("value", "usual", "listened", "power", "wanted")
+    return Panel("How it is reached, and at which scales", [("", _drawn(measured))], caption, text, variables)
+
+
+def _drawn(measured: Measured) -> Figure:
+    model = measured["model"]
     picture, axes = figures.figure(columns=3, width=12.4, height=3.4)
     climb, scales, spectrum = axes[0]
-    mean, scatter, steps = float(model.usual.values.mean()), _scatter(model), np.arange(model.sizes["step"])
-    climb.axhspan(mean - 2 * scatter, mean + 2 * scatter, color=figures.GREY, alpha=0.25, lw=0, label="real inputs")
-    for data, look in probe.equivariance.curves(measured, "value", ("untrained", "model")):
-        for place, row in enumerate(data.value.values):
-            climb.plot(steps[: len(row)], row, **look | {"label": look["label"] if not place else None, "linewidth": 1.4})
-    climb.set_xlabel("step")
-    climb.set_ylabel(figures.axis_label("value", str(model.value.attrs["units"])))
+    _climb(climb, measured)
     scales.plot(model.wavenumber[1:], _share(model)[1:], **figures.style("model"))
     scales.set_ylabel("share of the excitation")
     if not _share(model).any():
@@ -266,14 +285,16 @@ def _curves(measured: Measured) -> Panel:
         figures.logarithmic(panel)
         panel.set_xlabel(figures.axis_label("k of the input", model.wavenumber.attrs["units"]))
     figures.legend_beside(axes[0])
-    caption = (
-        f"Left: {model.attrs['words']!s} step by step from each start, at 0 with random phases; grey are real inputs, mean and two "
-        "standard deviations. Middle: what each |k| adds to the excitation at the end, to first order; below zero are scales that "
-        "pull against it. Right: the power of the input found, which is that of real inputs mode by mode."
-    )
-    apart = np.abs(model.power.values[held] / model.wanted.values[held] - 1).max()
-    told = ", ".join(f"{k:.3g}: {percent(s)}" for k, s in zip(model.wavenumber.values, _share(model), strict=True))
-    text = f"share of the excitation by k: {told}; powers agree to {apart:.1g}"
-    return Panel(
-        "How it is reached, and at which scales", [("", picture)], caption, text, ("value", "usual", "listened", "power", "wanted")
-    )
+    return picture
+
+
+def _climb(panel: Any, measured: Measured) -> None:
+    """The value step by step from each start, over those of real inputs."""
+    model = measured["model"]
+    mean, scatter, steps = float(model.usual.values.mean()), _scatter(model), np.arange(model.sizes["step"])
+    panel.axhspan(mean - 2 * scatter, mean + 2 * scatter, color=figures.GREY, alpha=0.25, lw=0, label="real inputs")
+    for data, look in probe.equivariance.curves(measured, "value", ("untrained", "model")):
+        for place, row in enumerate(data.value.values):
+            panel.plot(steps[: len(row)], row, **look | {"label": look["label"] if not place else None, "linewidth": 1.4})
+    panel.set_xlabel("step")
+    panel.set_ylabel(figures.axis_label("value", str(model.value.attrs["units"])))

@@ -28,7 +28,8 @@ class ReceptiveField(Probe):
     """How far does it look?
 
     The gradient of the answer at one point with respect to the input, about real fields (inputs of the pairs, Gaussian fields
-    without them), at several points that run through a cell of the network's stride. Where it is not zero is the receptive field.
+    without them), at several points that run through a cell of the network's stride, by default its two ends, where the answer
+    differs most; `probe inspect` tells what all of them together can see. Where it is not zero is the receptive field.
     How far the answer looks in fact is much less: the effective radius is the root mean square distance of the gradient's square,
     which is where the variance of the linearised answer to white noise comes from. The influence, the sum of the gradient's
     absolute values, is the most that all cells of a ring can do together. Quantities of different units count by their scatter.
@@ -83,7 +84,7 @@ class ReceptiveField(Probe):
         chosen = self.places or room.places_of(grid, subject.model.stride, PLACES[subject.effort])
         asked = tuple(tuple(n % points for n, points in zip(p, grid.shape, strict=True)) for p in chosen)
         count, derivative = self.fields or FIELDS[subject.effort], probe.derivatives.derivative_of(subject)
-        attrs = self._attributes(subject) | {"way": derivative.way}
+        attrs = self._attributes(subject) | {"by_change": int(bool(probe.derivatives.no_gradient(subject)))}
         # A module without a derivative is not the same function each time; a plain function is asked by changing cells.
         if derivative.way == "silent" or (derivative.way == "none" and subject.model.differentiable):
             return xr.Dataset(attrs=attrs | {"reason": derivative.reason})
@@ -181,11 +182,15 @@ def _reach(measured: Measured) -> Check:
         for axis, all_of_it, (back, on) in zip("xyz", whole, reach, strict=False)
     ]
     far = "the whole box" if whole.all() else "; ".join(axes)
+    stride, count = int(model.attrs["stride"]), model.sizes["place"]
+    asked = f"{count} point{'s' if count > 1 else ''} asked"
+    if count < stride and not whole.all():
+        asked += f" of {stride} along a stride; others may see farther, and `probe inspect` unites them all"
     sentence = (
-        f"An answer ({model.sizes['place']} points asked) can see {far}; {_radii(model)}, and its effective radius is "
+        f"An answer ({asked}) can see {far}; {_radii(model)}, and its effective radius is "
         f"{size.value:.3g} {_unit(model)} ({size.value / float(model.attrs['spacing']):.3g} cells){_beside(measured)}."
     )
-    if model.attrs["way"] not in probe.derivatives.GRADIENTS:
+    if model.attrs["by_change"]:
         sentence += " No gradients pass through it: single cells were changed by their scatter instead."
     return Check.info("reach", size, sentence, unit=_unit(model), covers=_covers(model))
 
@@ -200,15 +205,19 @@ def _beside(measured: Measured) -> str:
 
 
 def _stride(model: Dataset) -> Check:
+    if model.sizes["place"] == 1:
+        return Check.not_applicable("stride", "one point was asked, and has none to differ from; set receptive_field.places")
     radius, offset = model.radius.values.mean(0), model.offset.values.mean(0)
     spread = float(np.ptp(radius) / max(radius.mean(), 1e-300))
     moved = np.abs(offset).max(1)
+    stride = int(model.attrs["stride"])
     sentence = (
-        f"From point to point within a stride of {int(model.attrs['stride'])} the effective radius changes by {percent(spread)} "
+        f"From point to point {f'within a stride of {stride}' if stride > 1 else '(there is no stride)'} the effective radius "
+        f"changes by {percent(spread)} "
         f"({radius.min():.3g} to {radius.max():.3g} {_unit(model)}), and what is looked at lies {moved.min():.2g} to "
         f"{moved.max():.2g} cells beside the point."
     )
-    return Check.info("stride", spread, sentence, covers="points of one stride cell")
+    return Check.info("stride", spread, sentence, covers=f"{model.sizes['place']} points of one stride cell")
 
 
 def _change(measured: Measured) -> list[Check]:

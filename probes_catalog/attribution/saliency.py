@@ -8,13 +8,12 @@ import lazy_loader as lazy
 
 import probe
 from probe.contract import Check, Measured, Panel, Probe, Subject, judgement, measurement, percent
-from probe.errors import InputError
 
 if TYPE_CHECKING:
-    from numpy import ndarray
     from xarray import Dataset
 
     from probe.attribution import Case, Found, Setting
+    from probe.intervals import Interval
     from probe.targets import Target
 
 np, xr = lazy.load("numpy"), lazy.load("xarray")
@@ -31,8 +30,8 @@ class Saliency(Probe):
 
     Methods: integrated_gradients and gradient by default; input_x_gradient, smoothgrad, gradient_shap, deep_lift, occlusion,
     feature_ablation. The first is the one that checks are about. Contributions say what the departure from the baseline (nothing,
-    the mean of the data, or another sample) adds to the target; a gradient says how much the target would move. Where no gradient
-    passes through the model, cells are occluded instead, and the reason is told.
+    the mean of the data, or another sample; of gradient_shap all other samples) adds to the target; a gradient says how much the
+    target would move. Where no gradient passes through the model, cells are occluded instead, and the reason is told.
 
     Maps are read physically, each number with its error over samples:
 
@@ -55,7 +54,7 @@ class Saliency(Probe):
     shares by scale; preference by density, with error bars, and a line at 1 for none; what completeness leaves.
     """
 
-    suite, version = "attribution", 1
+    suite, version = "attribution", 2
     checks = ("density", "reach", "scales", "completeness", "gradients")
     controls = ("simulator", "identity", "lpt2", "untrained")
     references = (
@@ -66,8 +65,17 @@ class Saliency(Probe):
         "N. Kokhlikyan et al. (2020), Captum, arXiv:2009.07896.",
     )
 
-    targets = measurement("", "scalars of the answer, such as voxel(4, 5, 6), power(3); chosen by what the answer is by default")
-    methods = measurement(None, "methods, the one that is judged first; two by default", like=("gradient",))
+    targets = measurement(
+        "",
+        "scalars of the answer, such as voxel(4, 5, 6), power(3); chosen by what the answer is by default",
+        check=lambda text: probe.targets.parse_all(text),
+    )
+    methods = measurement(
+        None,
+        "methods, the one that is judged first; two by default",
+        like=("gradient",),
+        check=lambda names: probe.attribution.check_methods(names),
+    )
     baseline = measurement("mean", "what contributions are counted from", choices=("zero", "mean", "sample"))
     samples = measurement(None, "inputs; by default 2, 4 or 16, by effort", like=4, low=1, high=1000)
     steps = measurement(8, "nodes of the first quadrature of integrated gradients", low=1, high=10000)
@@ -90,25 +98,23 @@ class Saliency(Probe):
         return probe.targets.parse_all(self.targets) or probe.targets.defaults(subject)
 
     def measure(self, subject: Subject) -> Dataset:
-        targets, count = self.asked(subject), self._count(subject)
-        methods, reason = (
-            probe.attribution.read_methods(self.methods, subject),
-            probe.attribution.no_methods(("gradient",), subject),
-        )
-        if reason and self.methods:
-            methods = tuple(m for m in methods if not probe.attribution.no_methods((m,), subject))
-            if not methods:
-                raise InputError(f"saliency.methods: {reason}; give occlusion or feature_ablation")
-        sizes = [float(np.sqrt(np.mean(np.square(self._differences(subject, target, count))))) for target in targets]
-        found: list[list[list[Found]]] = []
-        for target, size in zip(targets, sizes, strict=True):
-            setting, rows = self.setting(subject, size), []
-            for method in methods:
-                cases = [self._case(target, method, sample, count, setting) for sample in range(count)]
-                rows.append(subject.map(probe.attribution.ask, cases, passes=probe.attribution.cost(method, setting, subject.grid)))
-            found.append(rows)
-        facts = probe.equivariance.facts(subject) | {"baseline": self.baseline, "reason": reason}
-        return _tabulated(subject, targets, methods, found, facts)
+        targets, count, room = self.asked(subject), self._count(subject), probe.attribution
+        methods, reason = room.usable_methods(self.methods, subject), room.no_methods(("gradient",), subject)
+        attrs = probe.equivariance.facts(subject) | {"baseline": self.baseline, "reason": reason}
+        differences = np.array([self._differences(subject, target, count) for target in targets])
+        if not np.isfinite(differences).all():
+            return xr.Dataset({"difference": (("target", "sample"), differences, {"units": ""})}, attrs=attrs)
+        found = [
+            [self._maps(subject, target, method, count, float(size)) for method in methods]
+            for target, size in zip(targets, np.sqrt((differences**2).mean(1)), strict=True)
+        ]
+        return room.tabulate(subject, targets, methods, found).assign_attrs(attrs)
+
+    def _maps(self, subject: Subject, target: Target, method: str, count: int, size: float) -> list[Found]:
+        """One method's maps of all samples, read."""
+        setting = self.setting(subject, size)
+        cases = [self._case(target, method, sample, count, setting) for sample in range(count)]
+        return subject.map(probe.attribution.ask, cases, passes=probe.attribution.cost(method, setting, subject.grid))
 
     def setting(self, subject: Subject, size: float) -> Setting:
         """How maps are made, for a target whose differences are of a size."""
@@ -127,31 +133,33 @@ class Saliency(Probe):
         return int(probe.equivariance.count_of_fields(subject, self.samples or SAMPLES[subject.effort]))
 
     def judge(self, measured: Measured) -> list[Check]:
-        model = measured["model"]
-        if not np.isfinite(model.difference.values).all():
-            return [Check.not_applicable("completeness", "it does not answer to real fields")]
-        checks = [_density(measured), _reach(measured), _scales(measured), self._completeness(model)]
-        if reason := str(model.attrs["reason"]):
+        model, room = measured["model"], probe.attribution.summary
+        reason = str(model.attrs["reason"])
+        if not room.answers(model):
+            return [Check.not_applicable("completeness", _silent(model))]
+        if why := room.no_map(model):
+            checks = [Check.not_applicable("density", why)]
+        else:
+            checks = [_density(measured), _reach(measured), _scales(measured)]
+        checks.append(self._completeness(model))
+        if reason:
             checks.append(Check.not_applicable("gradients", f"cells were occluded, for there is {reason}"))
         return checks
 
     def _completeness(self, model: Dataset) -> Check:
-        complete = [
-            m for m in model.method.values if m in probe.attribution.COMPLETE and np.isfinite(model.total.sel({"method": m})).all()
-        ]
+        room, finite = probe.attribution.summary, np.isfinite(model.total.values).all((0, 2))
+        complete = [i for i, m in enumerate(model.method.values) if m in probe.attribution.COMPLETE and finite[i]]
         if not complete:
-            told = str(model.attrs["reason"]) or "none of the methods asked for adds up; ask integrated_gradients"
-            return Check.not_applicable("completeness", told)
-        room = probe.attribution.pictures
-        missed = room.left_over(model.sel({"method": complete}))
-        target, method = np.unravel_index(int(missed.values.argmax()), missed.shape)
-        value, rows = float(missed.values[target, method]), model.sel({"method": complete}).isel(target=target, method=method)
+            return Check.not_applicable("completeness", _nothing_adds_up(model))
+        missed = room.left_over(model).values[:, complete]
+        target, method = np.unravel_index(int(missed.argmax()), missed.shape)
+        value, rows = float(missed[target, method]), model.isel(target=target, method=complete[method])
         wobble = float(np.sqrt((rows.wobble**2).mean() / np.maximum((rows.difference**2).mean(), 1e-300)))
         limit = max(self.bound, float(model.attrs["rounding"]))
         sentence = (
-            f"The contributions of {room.word(complete[method])} to {room.in_words(model, int(target))} add up to the difference "
-            f"of the answers within {percent(value)} of its rms over {model.sizes['sample']} samples, with up to "
-            f"{int(rows.nodes.max())} gradients a map."
+            f"The contributions of {probe.attribution.method_name(rows.method.item())} to "
+            f"{room.target_in_words(model, int(target))} add up to the difference of the answers within "
+            f"{percent(value)} of its rms over {model.sizes['sample']} samples, with up to {int(rows.nodes.max())} gradients a map."
         )
         if value > limit and value - wobble <= limit:
             sentence += (
@@ -166,119 +174,79 @@ class Saliency(Probe):
         return Check.judged("completeness", span, (None, limit), sentence, bound_from=source)
 
     def draw(self, measured: Measured) -> list[Panel]:
-        model = measured["model"]
-        if not np.isfinite(model.difference.values).all():
+        model, room = measured["model"], probe.attribution.pictures
+        if not probe.attribution.summary.answers(model):
             return []
-        room = probe.attribution.pictures
+        if probe.attribution.summary.no_map(model):
+            return [room.maps_panel(model), room.budget_panel(model)]
         panels = [room.maps_panel(model), room.preferences_panel(measured)]
-        if np.isfinite(model.profile.values).any():
+        if np.isfinite(model.profile.values[0]).any():
             panels.append(room.profiles_panel(measured))
-        if np.isfinite(model.shells.values).any():
+        if np.isfinite(model.shells.values[0, 0]).any():
             panels.append(room.spectra_panel(measured))
         return [*panels, room.budget_panel(model)]
 
 
-def _tabulated(
-    subject: Subject, targets: tuple[Target, ...], methods: tuple[str, ...], found: list[list[list[Found]]], facts: dict
-) -> Dataset:
-    """What was found, by target, method and sample, as a dataset."""
-    grid, first = subject.grid, found[0][0][0]
-    over = ("target", "method", "sample")
-    dims = {"profile": "distance", "within": "distance", "quantiles": "quantile", "shells": "shell", "axes": "axis"}
-    dims |= {"channels": "channel"}
-
-    def of(part: str) -> ndarray:
-        return np.array([[[getattr(one, part) for one in row] for row in rows] for rows in found], dtype=float)
-
-    units = [probe.targets.unit_of(subject, target) for target in targets]
-    unit = units[0] if len(set(units)) == 1 else ""  # targets of several units have theirs in the attributes
-    plain = ("nodes", "peaks", "voids", "within", "quantiles", "channels")
-    variables = {
-        name: ((*over, *([dims[name]] if name in dims else [])), of(name), {"units": "" if name in plain else unit})
-        for name in ("total", "nodes", "wobble", "peaks", "voids", "mean", *dims)
-    }
-    variables["difference"] = (("target", "sample"), of("difference")[:, 0], {"units": unit})
-    variables["picture"] = (("target", "method", "u", "v"), of("picture")[:, :, 0], {"units": unit})
-    places = [probe.targets.place_of_target(subject, target, 0) for target in targets]
-    variables["density"] = _density_about(subject, places)
-    attrs = facts | {f"fault_{m}": found[0][i][0].reason for i, m in enumerate(methods) if found[0][i][0].reason}
-    attrs |= {f"words_{i}": probe.targets.in_words(target) for i, target in enumerate(targets)}
-    attrs |= {f"unit_{i}": unit for i, unit in enumerate(units)}
-    marks = [[float(n) for n in (*(place or ()), np.nan, np.nan)[:2]] for place in places]
-    return xr.Dataset(
-        variables,
-        coords={
-            "target": [str(target) for target in targets],
-            "method": list(methods),
-            "sample": [probe.equivariance.name_of_field(subject, i) for i in range(len(found[0][0]))],
-            "axis": list("xyz"[: grid.dimension]),
-            "distance": ("distance", np.arange(len(first.profile)) * min(grid.spacing), {"units": grid.unit}),
-            "shell_wavenumber": ("shell", grid.shells().wavenumber.numpy(), {"units": grid.inverse_unit}),
-        },
-        attrs=attrs
-        | {"marks": np.array(marks).ravel(), "spacing": np.array(grid.spacing[:2]), "density_name": _density_name(_given(subject))},
-    )
+def _silent(model: Dataset) -> str:
+    """Why there are no finite differences."""
+    if "does not answer" in str(model.attrs["reason"]):
+        return "it does not answer to real fields"
+    return f"it does not answer to every sample and its baseline ({model.attrs['baseline']!s}); baseline takes zero, mean or sample"
 
 
-def _density_about(subject: Subject, places: list[tuple[int, ...] | None]) -> tuple[tuple[str, ...], ndarray, dict[str, str]]:
-    """The first input's density in the plane through each target, as a variable."""
-    density, given = probe.targets.density_of(probe.equivariance.test_field(subject, 0)[0])[0], _given(subject)
-    slices = np.array([probe.attribution.slice_of(density, place) for place in places])
-    return ("target", "u", "v"), slices, {"units": "" if probe.coupling.is_displacement(given) else given.unit}
-
-
-def _given(subject: Subject) -> probe.fields.Quantity:
-    """The input that a density is of."""
-    inputs = subject.description.inputs
-    return inputs[probe.fields.place_of(inputs)]
-
-
-def _density_name(quantity: probe.fields.Quantity) -> str:
-    return f"-div {quantity.name}" if probe.coupling.is_displacement(quantity) else quantity.name
+def _nothing_adds_up(model: Dataset) -> str:
+    faults = [str(value) for name, value in model.attrs.items() if name.startswith("fault_")]
+    known = [why for why in (str(model.attrs["reason"]), *faults) if why]
+    return known[0] if known else "none of the methods asked for adds up; ask integrated_gradients"
 
 
 def _density(measured: Measured) -> Check:
-    model, room = measured["model"], probe.attribution.pictures
+    model, room = measured["model"], probe.attribution.summary
     rows = room.rows_of(model, "quantiles")
-    top, bottom = room.of_mean(rows[:, -1]), room.of_mean(rows[:, 0])
+    top, bottom, peaks, voids = (
+        room.mean_of(column) for column in (rows[:, -1], rows[:, 0], room.rows_of(model, "peaks"), room.rows_of(model, "voids"))
+    )
     share = f"{100 / rows.shape[1]:.3g} %"
     if not np.isfinite(top.value):
-        return Check.not_applicable("density", "the map is empty, or the input the same everywhere")
-    leaning = ""
-    if top.low > max(1.0, bottom.high):
-        leaning = "looks at dense regions"
-    elif bottom.low > max(1.0, top.high):
-        leaning = "looks at empty regions"
-    elif min(top.low, bottom.low) > 1:
-        leaning = "looks at dense and at empty regions"
+        return Check.not_applicable("density", f"the input is the same everywhere, or the map is empty near its densest {share}")
+    like = "cells at their distance" if np.isfinite(room.rows_of(model, "profile")).any() else "the mean cell"
+    others = {"the emptiest": bottom, "peaks": peaks, "voids": voids}
+    told = "".join(f", {name} {one.value:.2g} times" for name, one in others.items() if np.isfinite(one.value))
+    beside = room.controls_beside(measured, "the densest", lambda data: room.rows_of(data, "quantiles")[:, -1])
     sentence = (
-        f"In attributing {room.in_words(model, 0)} ({room.word(model.method.values[0])}), the densest {share} of the input count "
-        f"{top.value:.2g} times as much as cells at their distance, the emptiest {bottom.value:.2g} times, peaks "
-        f"{room.of_mean(room.rows_of(model, 'peaks')).value:.2g} and voids "
-        f"{room.of_mean(room.rows_of(model, 'voids')).value:.2g}{room.beside(measured, 'the densest', 'quantiles')}: "
-        f"{f'it {leaning}' if leaning else 'no preference that the samples can tell'}."
+        f"In attributing {room.map_in_words(model)}, the densest {share} of the input count {top.value:.2g} times as much "
+        f"as {like}{told}{beside}: {_leaning(top, bottom)}."
     )
-    if not np.isfinite(room.rows_of(model, "profile")).any():
-        sentence = sentence.replace("cells at their distance", "the mean cell")
     return Check.info("density", top, sentence, covers=f"{rows.shape[0]} samples")
 
 
+def _leaning(top: Interval, bottom: Interval) -> str:
+    if top.low > max(1.0, bottom.high):
+        return "it looks at dense regions"
+    if bottom.low > max(1.0, top.high):
+        return "it looks at empty regions"
+    if min(top.low, bottom.low) > 1:
+        return "it looks at dense and at empty regions"
+    return "no preference that the samples can tell"
+
+
 def _reach(measured: Measured) -> Check:
-    model, room = measured["model"], probe.attribution.pictures
-    if not np.isfinite(room.rows_of(model, "within")).any():
+    model, room = measured["model"], probe.attribution.summary
+    if not np.isfinite(room.rows_of(model, "profile")).any():
         return Check.not_applicable("reach", "the target is about no place, so nothing is near or far")
-    half, unit = room.of_mean(room.half(model)), str(model.distance.attrs["units"])
-    nine = np.mean([np.interp(0.9, row, model.distance.values) for row in room.rows_of(model, "within")])
-    others = [f"{np.mean(room.half(measured[n])):.3g} for {room.look_of(measured, n)['label']}" for n in room.others(measured)]
-    told = f" (half: {', '.join(others)})" if others else ""
-    sentence = f"Half of the map lies within {half.value:.3g} {unit} of the target, nine tenths within {nine:.3g} {unit}{told}."
+    half, most, unit = room.mean_of(room.radius(model)), room.mean_of(room.radius(model, 0.9)), str(model.distance.attrs["units"])
+    sentence = (
+        f"Half of the map lies within {half.value:.3g} {unit} of the target, nine tenths within {most.value:.3g} {unit}"
+        f"{room.controls_beside(measured, 'half', room.radius)}."
+    )
     return Check.info("reach", half, sentence, unit=unit, covers=f"{model.sizes['sample']} samples")
 
 
 def _scales(measured: Measured) -> Check:
-    model, room = measured["model"], probe.attribution.pictures
+    model, room = measured["model"], probe.attribution.summary
     if not np.isfinite(room.rows_of(model, "shells")).all():
-        return Check.not_applicable("scales", f"{room.word(model.method.values[0])} has no slope to take apart by scale")
+        name = probe.attribution.method_name(model.method.values[0])
+        return Check.not_applicable("scales", f"{name} has no slope to take apart by scale")
     share, axes, level = (room.shares(model, part)[0] for part in ("shells", "axes", "mean"))
     k, unit = model.shell_wavenumber.values, model.shell_wavenumber.attrs["units"]
     strong = int(abs(share).argmax())

@@ -10,12 +10,12 @@ import lazy_loader as lazy
 import probe
 from probe import figures
 from probe.contract import Check, Measured, Panel, Probe, Subject, judgement, measurement, percent
-from probe.errors import InputError
 
 if TYPE_CHECKING:
     from numpy import ndarray
     from xarray import Dataset
 
+    from probe.attribution.sanity import Sanity
     from probe.intervals import Interval
     from probe.targets import Target
 
@@ -59,8 +59,14 @@ class SaliencySanity(Probe):
         "C.-K. Yeh et al. (2019), On the (In)fidelity and Sensitivity of Explanations, NeurIPS, arXiv:1901.09392.",
     )
 
-    target = measurement("", "the scalar of the answer; the first of `saliency` by default")
-    methods = measurement(("gradient", "integrated_gradients", "smoothgrad"), "methods; the first is taken down the layers")
+    target = measurement(
+        "", "the scalar of the answer; the first of `saliency` by default", check=lambda text: probe.targets.parse(text)
+    )
+    methods = measurement(
+        ("gradient", "integrated_gradients", "smoothgrad"),
+        "methods; the first is taken down the layers",
+        check=lambda names: probe.attribution.check_methods(names),
+    )
     baseline = measurement("mean", "what contributions are counted from", choices=("zero", "mean", "sample"))
     samples = measurement(None, "inputs; by default 4 or 12, by effort", like=4, low=1, high=1000)
     steps = measurement(4, "nodes of integrated gradients", low=1, high=10000)
@@ -81,46 +87,44 @@ class SaliencySanity(Probe):
 
     def asked(self, subject: Subject) -> Target:
         """The target."""
-        named = probe.targets.parse_all(self.target) or probe.targets.defaults(subject)
-        if len(named) > 1 and self.target:
-            raise InputError(f"saliency_sanity.target is one target; found {self.target!r}")
-        return named[0]
+        return probe.targets.parse(self.target) if self.target else probe.targets.defaults(subject)[0]
 
     def measure(self, subject: Subject) -> Dataset:
         target, count = self.asked(subject), self._count(subject)
-        methods = probe.attribution.read_methods(self.methods, subject)
-        reason = probe.attribution.no_methods(methods, subject)
-        if reason:
+        methods = tuple(dict.fromkeys(self.methods or self.parameters()["methods"].default))
+        if reason := probe.attribution.no_methods(methods, subject):
             return xr.Dataset(attrs={"reason": f"there is {reason}; occlusion needs none"})
-        window = self.window or probe.attribution.default_window(subject.grid)
-        # No refinement: maps are compared that were made alike, and a map that does not add up is `saliency`'s to tell.
-        setting = probe.attribution.Setting(self.steps, 1e30, 0.0, self.draws, self.noise, window)
-        case = probe.attribution.Case(target, methods[0], 0, count, self.baseline, setting)
-        cases = [
-            probe.attribution.SanityCase(replace(case, sample=i), methods, self.masks, self.nudges, self.radius)
-            for i in range(count)
-        ]
-        each = sum(probe.attribution.cost(method, setting, subject.grid) for method in methods)
-        first = probe.attribution.cost(methods[0], setting, subject.grid)
-        cost = 2 * each + (probe.attribution.STAGES - 1) * first + self.masks + 2 * (self.nudges + 1)
-        rows = subject.map(probe.attribution.ask_twice, cases, passes=cost)
-        if rows[0].reason:
+        rows = self._rows(subject, target, methods, count)
+        looked = [place for place, row in enumerate(rows) if not row.reason]
+        if not looked:
             return xr.Dataset(attrs={"reason": rows[0].reason})
         dims = {"cascade": ("stage", "as"), "redrawn": ("method", "as"), "skip": ("method",), "infidelity": ("method",)}
         dims |= {"agreement": ("method", "other_method"), "sensitivity": ()}
         return xr.Dataset(
             {
-                name: (("sample", *over), np.array([getattr(row, name) for row in rows], dtype=float), {"units": ""})
+                name: (("sample", *over), np.array([getattr(rows[place], name) for place in looked], dtype=float), {"units": ""})
                 for name, over in dims.items()
             },
             coords={
                 "method": list(methods),
                 "as": ["as it is", "skip removed"],
-                "stage": list(rows[0].stages),
-                "sample": [probe.equivariance.name_of_field(subject, i) for i in range(count)],
+                "stage": list(rows[looked[0]].stages),
+                "sample": [probe.equivariance.name_of_field(subject, place) for place in looked],
             },
             attrs=probe.equivariance.facts(subject) | {"words": probe.targets.in_words(target), "reason": ""},
         )
+
+    def _rows(self, subject: Subject, target: Target, methods: tuple[str, ...], count: int) -> list[Sanity]:
+        """What became of the maps of each sample."""
+        room, grid = probe.attribution, subject.grid
+        window = self.window or room.default_window(grid)
+        # No refinement: maps are compared that were made alike, and a map that does not add up is `saliency`'s to tell.
+        setting = room.Setting(steps=self.steps, draws=self.draws, noise=self.noise, window=window, doublings=0)
+        case = room.Case(target, methods[0], 0, count, self.baseline, setting)
+        cases = [room.SanityCase(replace(case, sample=i), methods, self.masks, self.nudges, self.radius) for i in range(count)]
+        first, *others = (room.cost(method, setting, grid) for method in methods)
+        cost = (room.STAGES + 1) * first + 2 * sum(others) + self.masks + 2 * (self.nudges + 1)
+        return subject.map(room.ask_twice, cases, passes=cost)
 
     def _count(self, subject: Subject) -> int:
         return int(probe.equivariance.count_of_fields(subject, self.samples or SAMPLES[subject.effort]))
@@ -171,7 +175,7 @@ class SaliencySanity(Probe):
         kept = np.flatnonzero(left > self.bound)
         method, count = _word(model.method.values[0]), len(left)
         sentence = (
-            f"Of the map of the {method}, {percent(float(left[0]))} is left when the last of {count} stages is random "
+            f"Of the map ({method}) {percent(float(left[0]))} is left when the last of {count} stages is random "
             f"({model.stage.values[0]!s}), and {percent(float(left[-1]))} when all are"
         )
         if not kept.size:
@@ -231,7 +235,7 @@ def _positive(rows: ndarray) -> Interval:
 
 
 def _word(method: object) -> str:
-    word: str = probe.attribution.pictures.word(method)
+    word: str = probe.attribution.method_name(method)
     return word
 
 
@@ -262,13 +266,17 @@ def _agreement(model: Dataset) -> Check:
 def _infidelity(model: Dataset) -> Check:
     rows = model.infidelity.values
     if not np.isfinite(rows).any():
-        return Check.not_applicable("infidelity", "removals are what it is measured by; ask a gradient method")
+        is_removal = set(model.method.values) <= set(probe.attribution.REMOVALS)
+        why = "removals are what it is measured by; ask a gradient method"
+        return Check.not_applicable("infidelity", why if is_removal else "its answer is not finite where blocks are taken away")
     told = ", ".join(f"{_word(m)} {percent(v)}" for m, v in zip(model.method.values, rows.mean(0), strict=True) if np.isfinite(v))
     sentence = f"Of what a random removal does to the target, the maps leave untold: {told}."
     return Check.info("infidelity", _positive(rows[:, int(np.nanargmin(rows.mean(0)))]), sentence, covers=f"{len(rows)} samples")
 
 
 def _sensitivity(model: Dataset, radius: float) -> Check:
+    if not np.isfinite(model.sensitivity.values).all():
+        return Check.not_applicable("sensitivity", "there is no finite gradient that could change")
     found = probe.intervals.of_mean(model.sensitivity.values)
     found = replace(found, low=max(0.0, found.low))
     nudge = f"Nudging every cell by up to {percent(radius)} of the scatter"

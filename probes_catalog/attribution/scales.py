@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import lazy_loader as lazy
@@ -12,6 +13,7 @@ from probe.contract import Check, Measured, Panel, Probe, Subject, judgement, me
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from numpy import ndarray
     from xarray import Dataset
 
     from probe.targets import Target
@@ -21,6 +23,7 @@ np, xr = lazy.load("numpy"), lazy.load("xarray")
 SAMPLES = {"quick": 4, "default": 4, "full": 16}
 BANDS = 5
 SHELL = 3
+UNANSWERED = "it does not answer to every field that a band was taken out of"
 
 
 class Scales(Probe):
@@ -54,7 +57,9 @@ class Scales(Probe):
     )
 
     targets = measurement(
-        "", "numbers of the answer, as in 'voxel(4, 5, 6), power(3)'; by default a point and a shell's power, or each number"
+        "",
+        "numbers of the answer, as in 'voxel(4, 5, 6), power(3)'; by default a point and a shell's power, or each number",
+        check=lambda text: probe.targets.parse_all(text),
     )
     samples = measurement(None, "fields it is asked about; by default 4, or 16 with full effort", like=4, low=2, high=10000)
     bound = judgement(0.05, "largest share of the variance that may lie at other scales than by the law", low=0.0, high=1.0)
@@ -72,9 +77,7 @@ class Scales(Probe):
         bands, even = probe.bands.bands(grid, BANDS), room.together(subject)
         cases = [room.ScalesCase(place, count, str(target), bands) for target in asked for place in range(count)]
         rows = subject.map(room.by_scale, cases, passes=4 + len(bands))
-        evenly = [room.DirectionsCase(place, count, *one) for one in even for place in range(count)]
-        directions = subject.map(room.by_direction, evenly, passes=4 * len(room.turns_of(subject)))
-        by_axis = np.array(directions).reshape(len(even), count, 2, grid.dimension, -1).sum(0)
+        by_axis = _by_axis(subject, even, count)
         none, targets = {"units": ""}, (len(asked), count)
         edges = [min(one.high, grid.nyquist * grid.dimension**0.5) for one in bands]
         return xr.Dataset(
@@ -106,6 +109,8 @@ class Scales(Probe):
 
     def judge(self, measured: Measured) -> list[Check]:
         model = measured["model"]
+        if not np.isfinite(model.value.values).all():
+            return [Check.not_applicable("scales", "it does not answer to real fields")]
         if not np.nan_to_num(model.share.values).any() and not model.removed.values.any():
             return [Check.info("scales", 0.0, "No scale of the input changes the answer.")]
         checks = [_answer(measured), self._law(measured), self._isotropy(model), _removal(model)]
@@ -154,11 +159,19 @@ class Scales(Probe):
 
     def draw(self, measured: Measured) -> list[Panel]:
         model = measured["model"]
-        if not np.nan_to_num(model.share.values).any() and not model.removed.values.any():
+        changes = np.nan_to_num(model.share.values).any() or model.removed.values.any()
+        if not changes or not np.isfinite(model.value.values).all():
             return []
-        return [_shares_panel(measured)] + (
-            [_angles(measured)] if model.sizes["axis"] > 1 and model["even"].values.sum() > 0 else []
-        )
+        has_angles = model.sizes["axis"] > 1 and model["even"].values.sum() > 0
+        return [_shares_panel(measured), *([_angles(measured)] if has_angles else [])]
+
+
+def _by_axis(subject: Subject, even: list[tuple[int, str]], count: int) -> ndarray:
+    """Variance by angle, and were all of a bin alike, of all that together prefers no direction: (sample, 2, axis, angle)."""
+    room = probe.scales
+    cases = [room.DirectionsCase(place, count, *one) for one in even for place in range(count)]
+    found = subject.map(room.by_direction, cases, passes=4 * len(room.turns_of(subject)))
+    return np.array(found).reshape(len(even), count, 2, subject.grid.dimension, -1).sum(0)
 
 
 def _middle(data: Dataset, place: int, part: float = 0.5) -> float:
@@ -173,22 +186,14 @@ def _covers(model: Dataset) -> str:
 def _answer(measured: Measured) -> Check:
     model, unit = measured["model"], str(measured["model"].wavenumber.attrs["units"])
     if not probe.scales.asked(model)[0]:
-        shares = probe.scales.removal_shares(model)[0]
-        worst = int(shares.argmax())
-        words = (
-            f"No gradients pass through it; of the bands taken out, that up to k = {float(model.edge[worst]):.3g} {unit} changes"
-        )
-        return Check.info(
-            "scales",
-            float(shares[worst]),
-            f"{words} {model.words.values[0]!s} most ({percent(shares[worst])} of the squared changes).",
-        )
+        return _without_gradients(model)
     told = [
         f"{words!s}: half from k < {_middle(model, i):.3g} {unit}, nine tenths from k < {_middle(model, i, 0.9):.3g}"
         for i, words in enumerate(model.words.values)
     ]
     k = model.wavenumber.values
     span = probe.intervals.of_samples(model.share.values[0], lambda rows: np.array(probe.scales.quantile(rows, k, 0.5)))
+    span = replace(span, low=max(0.0, span.low))
     others = [
         f"{_middle(measured[name], 0):.3g} for {probe.equivariance.look(name, model)['label']}"
         for name in ("simulator", "lpt2", "identity", "untrained")
@@ -200,11 +205,25 @@ def _answer(measured: Measured) -> Check:
     )
 
 
+def _without_gradients(model: Dataset) -> Check:
+    shares, unit = probe.scales.removal_shares(model)[0], model.wavenumber.attrs["units"]
+    if not np.isfinite(shares).all():
+        return Check.not_applicable("scales", f"no gradients pass through it, and {UNANSWERED}")
+    worst = int(shares.argmax())
+    sentence = (
+        f"No gradients pass through it; of the bands taken out, that up to k = {float(model.edge[worst]):.3g} {unit} changes "
+        f"{model.words.values[0]!s} most ({percent(shares[worst])} of the squared changes)."
+    )
+    return Check.info("scales", float(shares[worst]), sentence)
+
+
 def _removal(model: Dataset) -> Check | None:
     """How far the linear shares are from what taking bands out does, of the first target."""
     if not probe.scales.asked(model)[0]:
         return None
     shares, k = probe.scales.removal_shares(model)[0], model.wavenumber.values
+    if not np.isfinite(shares).all():
+        return Check.not_applicable("removal", UNANSWERED)
     own = probe.scales.normal(model.share.values[0])
     bands = np.searchsorted(model.edge.values, k[1:] * (1 - 1e-9)).clip(max=model.sizes["band"] - 1)
     linear = np.bincount(bands, own[1:], model.sizes["band"]) / max(own[1:].sum(), 1e-300)

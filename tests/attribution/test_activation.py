@@ -14,11 +14,13 @@ from probe.description import Description, Truth
 from probe.fields import Quantity
 from probe.interface import run
 from probe.model import FieldModel
+from probe.runner.run import make_pairs
 from probe.runner.subject import LocalSubject
 from probe.waves import below_nyquist
 from probe.zoo.architectures import FNO
 from probe.zoo.oracles import Filter, gaussian_gain
-from tests.models import CUBE, LINE, SQUARE, Function, on
+from tests.attribution.test_saliency import Frozen
+from tests.models import CUBE, LINE, SQUARE, Function, on, with_pairs
 
 GRIDS = pytest.mark.parametrize("grid", [CUBE, SQUARE, LINE], ids=["3D", "2D", "1D"])
 
@@ -162,6 +164,60 @@ def test_what_has_no_gradient_or_does_not_climb():
     assert "no gradients pass" in ask(plain).reason
     flat = ask(scalars(LINE, Function(torch.zeros_like)))
     assert flat.verdict == "info" and float(flat.measured["model"].value.max()) == 0
+    assert "do not pass back" in ask(scalars(SQUARE, Frozen())).headline
+
+
+class Parts(nn.Module):
+    """Layers that are run and not run, and one that gives no tensor."""
+
+    def __init__(self, dimension=2, width=1):
+        super().__init__()
+        kind = {2: nn.Conv2d, 3: nn.Conv3d}[dimension]
+        self.first = kind(width, width, 3, padding=1, padding_mode="circular").double()
+        self.idle, self.named = nn.Identity(), Named()
+
+    def forward(self, x):
+        return self.named(self.first(x))["answer"]
+
+
+class Named(nn.Module):
+    """Gives its answer by name."""
+
+    def forward(self, x):
+        return {"answer": x}
+
+
+@pytest.mark.parametrize(
+    "layer, channel, said",
+    [
+        ("first", 1, "has 1 channels, counted from 0; found channel 1"),
+        ("idle", -1, "is not run"),
+        ("named", -1, "gives a dict"),
+        ("frist", -1, "did you mean 'first'"),
+    ],
+)
+def test_a_layer_that_cannot_be_asked_is_told(layer, channel, said):
+    assert said in ask(on(SQUARE, Parts()), layer=layer, channel=channel).reason
+
+
+def test_a_layer_is_asked_of_networks_alone_and_not_of_laws():
+    result = ask(on(CUBE, Parts(3, 3)), controls="all", layer="first", starts=2, steps=2)
+    assert result.verdict == "info" and "has no layers" in str(result.measured["lpt2"].attrs["reason"]) and result.panels()
+
+
+def test_where_larger_modes_would_lower_it_no_scale_is_said_to_excite():
+    # Of -x^2 the best input is none at the point: there any wave that is made larger lowers the answer, or leaves it.
+    result = ask(scalars(SQUARE, Function(lambda x: -(x.square().mean((2, 3), keepdim=True) ** 0.5).expand_as(x))), target="mean")
+    assert check_of(result, "scales").verdict == "not_applicable"
+
+
+def test_made_inputs_are_each_probe_s_own_and_those_of_pairs_are_shared(tmp_path):
+    store, model = {}, on(SQUARE, lambda x: x)
+    one, other = (ensemble.ensemble_of(LocalSubject("model", model, None, "quick", 0, name, store), 2) for name in ("a", "b"))
+    assert not torch.equal(one.along[0], other.along[0])
+    pairs = make_pairs(with_pairs(model, tmp_path, lambda x: x), None)
+    one, other = (ensemble.ensemble_of(LocalSubject("model", model, pairs, "quick", 0, name, store), 2) for name in ("a", "b"))
+    assert one is other
 
 
 @GRIDS

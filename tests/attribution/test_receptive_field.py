@@ -21,6 +21,7 @@ from probe.runner.subject import LocalSubject
 from probe.zoo.architectures import FNO
 from probe.zoo.defects import GlobalNormalisation
 from probe.zoo.oracles import Filter, SecondOrder, gaussian_gain
+from tests.attribution.test_saliency import Frozen
 from tests.models import CUBE, LINE, SQUARE, Function, on
 
 GRIDS = {1: LINE, 2: Grid.cubic(24, 48.0, dimension=2, unit="km"), 3: Grid.cubic(16, 64.0, unit="Mpc/h")}
@@ -227,6 +228,21 @@ def test_complex_weights_and_batches_of_one():
 
     result = ask(scalars(GRIDS[2], One()), fields=1)
     assert check_of(result, "whole_box").interval.value == 1 and "SpectralConvolution" in check_of(result, "whole_box").sentence
+
+
+def test_a_network_that_forbids_gradients_is_asked_by_changing_single_cells():
+    result = ask(scalars(SQUARE, Frozen()))
+    assert "single cells were changed" in check_of(result, "reach").sentence
+    assert result.measured["model"].reach.values.max((0, 1)).tolist() == [[2, 2], [2, 2]]
+
+
+def test_points_that_were_not_asked_are_told():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 2, 4, stride=4), nn.ConvTranspose2d(2, 1, 4, stride=4)).double()
+    model = scalars(GRIDS[2], network)
+    assert "2 points asked of 4 along a stride" in check_of(ask(model), "reach").sentence
+    assert "`probe inspect`" not in check_of(ask(scalars(SQUARE, nn.Identity())), "reach").sentence
+    assert check_of(ask(model, places=((3, 4),)), "stride").verdict == "not_applicable"
 
 
 def test_vectors_and_the_answer_of_nothing():

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from probe.description import Truth
 from probe.errors import InputError
 from probe.fields import Quantity
 from probe.interface import run
@@ -202,10 +203,99 @@ def test_errors_are_attributed_where_there_are_pairs(tmp_path):
 
 def test_what_cannot_be_asked_is_told():
     assert "needs pairs" in ask(on(SQUARE, lambda x: x), targets="error").reason
-    with pytest.raises(AssertionError, match="did you mean 'gradient'"):
+    assert "places run from 0" in ask(on(SQUARE, lambda x: x), targets="voxel(40, 0)").reason
+    with pytest.raises(InputError, match=r"saliency\.methods: .*did you mean 'gradient'"):
         ask(on(SQUARE, lambda x: x), methods=("gradent",))
-    with pytest.raises((InputError, AssertionError), match="did you mean 'voxel'"):
+    with pytest.raises(InputError, match=r"saliency\.targets: .*did you mean 'voxel'"):
         ask(on(SQUARE, lambda x: x), targets="vxel")
+
+
+def test_each_method_is_held_against_its_own_difference():
+    # GradientSHAP's is that from the mean answer to the other samples, integrated gradients' that from the answer to their mean.
+    result = ask(on(SQUARE, lambda x: x + 0.3 * x**2), methods=("gradient_shap", "integrated_gradients"))
+    data = result.measured["model"]
+    assert verdicts(result)["completeness"] == "pass" and verdicts(result)["scales"] == "not_applicable"
+    shap, path = data.difference.values[0]
+    assert np.abs(shap - path).max() > 0.01 * np.abs(path).max()
+
+
+class Unhooked(nn.Module):
+    """A network with an activation that is no module."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last = (nn.Conv2d(*c, 3, padding=1, padding_mode="circular").double() for c in ((1, 4), (4, 1)))
+
+    def forward(self, x):
+        return self.last(nn.functional.gelu(self.first(x)))
+
+
+def test_a_method_that_does_not_go_through_is_told_and_the_others_are_judged():
+    result = ask(on(SQUARE, Unhooked()), controls="all", methods=("deep_lift", "integrated_gradients"))
+    assert "deep_lift misses" in first(result)["density"].sentence and verdicts(result)["completeness"] == "pass"
+    assert [panel.title for panel in result.panels()] == ["Where it looks", "Does it add up?"]
+    assert "deep_lift misses" in first(ask(on(SQUARE, Unhooked()), methods=("deep_lift",)))["completeness"].sentence
+
+
+def test_methods_and_targets_are_asked_once_each():
+    data = measured(on(LINE, lambda x: x**2), methods=("gradient", "gradient"), targets="voxel, voxel", samples=2)
+    assert data.sizes["method"] == data.sizes["target"] == 1
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_of_an_answer_that_never_changes_nothing_is_told():
+    result = ask(on(SQUARE, lambda x: 0 * x + 3))
+    assert "no cell of the input moves" in first(result)["density"].sentence and "reach" not in first(result)
+    assert result.panels()
+
+
+def test_a_baseline_without_an_answer_is_told():
+    def over_scatter(x):
+        return x / x.std((2, 3), keepdim=True)
+
+    check = first(ask(on(SQUARE, over_scatter)))["completeness"]
+    assert check.verdict == "not_applicable" and "its baseline (mean)" in check.sentence
+    assert verdicts(ask(on(SQUARE, over_scatter), baseline="sample"))["completeness"] == "pass"
+    model = on(SQUARE, lambda x: x * torch.nan)
+    assert "real fields" in first(ask(model))["completeness"].sentence and model.passes < 100  # nothing is occluded in vain
+
+
+def test_a_map_that_is_not_finite_is_told():
+    def whole_or_nothing(x):  # no answer where some cells are taken away, and others not
+        taken = (x == 0).flatten(1).double().mean(1).reshape(-1, 1, 1, 1)
+        return torch.where((taken == 0) | (taken == 1), x, torch.nan)
+
+    result = ask(on(SQUARE, whole_or_nothing), methods=("occlusion",), baseline="zero", samples=2, window=8)
+    assert "is not finite" in first(result)["density"].sentence and result.panels()
+
+
+class Frozen(nn.Module):
+    """A network that forbids gradients, as code for inference alone does: forward derivatives pass through it all the same."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Conv2d(1, 1, 5, padding=2, padding_mode="circular").double()
+
+    @torch.no_grad()
+    def forward(self, x):
+        return torch.tanh(self.layer(x))
+
+
+def test_a_network_that_forbids_gradients_is_occluded():
+    result = ask(on(SQUARE, Frozen()), window=4, samples=2)
+    assert "do not pass back" in first(result)["gradients"].sentence
+    assert list(result.measured["model"].method.values) == ["occlusion"]
+
+
+def test_a_control_without_gradients_is_occluded_beside_a_model_that_has_them():
+    plain = on(SQUARE, nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular").double())
+    described = replace(plain.description, truth=Truth("a:law"))
+    model = FieldModel(plain.network, described, code={"a:law": lambda x: torch.tanh(x.detach())}, dtype=torch.float64)
+    result = ask(model, controls="all", methods=("gradient",), samples=2, window=8)
+    assert list(result.measured["model"].method.values) == ["gradient"]
+    assert list(result.measured["simulator"].method.values) == ["occlusion"] and result.panels()
 
 
 def test_panels_tell_their_numbers():

@@ -12,7 +12,7 @@ from torch import nn
 from probe.interface import run
 from probe.model import FieldModel, double_copy
 from probe.zoo.architectures import FNO
-from tests.attribution.test_saliency import Cut
+from tests.attribution.test_saliency import Cut, Frozen, Unhooked
 from tests.models import CUBE, LINE, SQUARE, on
 from tests.test_targets import numbers_of
 
@@ -138,6 +138,39 @@ def test_what_has_no_weights_or_no_gradient_is_told():
     plain = on(SQUARE, lambda x: x**2)
     model = FieldModel(lambda x: x**2, plain.description, dtype=torch.float64)
     assert "plain function" in checks(ask(model))["randomisation"].sentence
+
+
+def test_a_network_that_forbids_gradients_does_not_pass():
+    assert "do not pass back" in checks(ask(on(SQUARE, Frozen())))["randomisation"].sentence
+    found = checks(ask(on(SMALL[2], Frozen()), methods=("occlusion",), window=4, samples=2))
+    assert found["randomisation"].verdict != "not_applicable" and found["sensitivity"].verdict == "not_applicable"
+
+
+def test_of_an_empty_map_nothing_is_said_to_be_left():
+    network = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.Threshold(1e3, 0.0)).double()
+    assert "is empty" in checks(ask(on(SQUARE, network)))["randomisation"].sentence
+
+
+class Picky(Network):
+    """No answer where some cells are taken away, and others not."""
+
+    def forward(self, x):
+        taken = (x == 0).flatten(1).double().mean(1).reshape(-1, 1, 1, 1)
+        return torch.where((taken == 0) | (taken == 1), super().forward(x), torch.nan)
+
+
+def test_what_is_not_finite_is_neither_left_nor_foretold():
+    found = checks(ask(on(SMALL[2], Picky(2)), baseline="zero"))
+    assert found["randomisation"].verdict != "not_applicable" and "not finite" in found["infidelity"].sentence
+    told = checks(ask(on(SMALL[2], Picky(2)), baseline="zero", methods=("occlusion",), window=4))["randomisation"]
+    assert told.verdict == "not_applicable" and "not finite" in told.sentence
+
+
+def test_deep_lift_behind_a_skip_connection():
+    found = checks(ask(on(SMALL[2], Network(2, skip=1.0)), methods=("deep_lift", "gradient"), samples=4))
+    assert found["skip"].interval.value > 0.1 and found["randomisation"].verdict != "not_applicable"
+    told = checks(ask(on(SQUARE, Unhooked()), methods=("gradient", "deep_lift")))["randomisation"]
+    assert told.verdict == "not_applicable" and "deep_lift misses" in told.sentence
 
 
 def test_walls_and_vectors():

@@ -21,6 +21,7 @@ from probe.runner.subject import LocalSubject
 from probe.waves import gaussian_field
 from probe.zoo.defects import AnisotropicKernel
 from probe.zoo.oracles import Filter, gaussian_gain
+from tests.attribution.test_saliency import Frozen
 from tests.models import CUBE, LINE, SQUARE, Function, on
 
 EXACT = 1e-10
@@ -219,6 +220,23 @@ def test_what_hangs_on_nothing_and_what_cannot_be_asked():
     nothing = ask(scalars(LINE, Function(torch.zeros_like)))
     assert nothing.verdict == "info" and "No scale" in nothing.headline and not nothing.panels()
     assert "no output is a number" in ask(scalars(LINE, nn.Identity()), targets="number(0)").reason
+
+
+def test_a_model_that_does_not_answer_is_told():
+    check = ask(on(SQUARE, lambda x: x * torch.nan)).checks[0]
+    assert check.verdict == "not_applicable" and "does not answer to real fields" in check.sentence
+
+    def without_waves(x):  # no answer where the longest waves are missing
+        size = torch.fft.fft2(x)[..., 1, 0].abs()[..., None, None]
+        return torch.where(size > 1e-6, x, torch.nan)
+
+    result = ask(on(SQUARE, without_waves))
+    found = {check.name: check for check in result.checks}
+    assert found["scales"].verdict == "info" and found["removal"].verdict == "not_applicable" and result.panels()
+
+
+def test_a_network_that_forbids_gradients_is_asked_by_taking_bands_out():
+    assert "No gradients pass" in ask(on(SQUARE, Frozen())).checks[0].sentence
 
 
 def test_a_box_with_walls():
