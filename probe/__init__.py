@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from probe import panels as panels
     from probe import perturbation as perturbation
     from probe import polarisation as polarisation
-    from probe import quantities as quantities
     from probe import reach as reach
     from probe import redshift as redshift
     from probe import removal as removal
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
     from probe import scattering as scattering
     from probe import spectra as spectra
     from probe import spheres as spheres
+    from probe import summaries as summaries
     from probe import superposition as superposition
     from probe import surrogates as surrogates
     from probe import targets as targets
@@ -101,7 +101,6 @@ _ROOMS = (
     "panels",
     "perturbation",
     "polarisation",
-    "quantities",
     "reach",
     "redshift",
     "removal",
@@ -113,6 +112,7 @@ _ROOMS = (
     "scattering",
     "spectra",
     "spheres",
+    "summaries",
     "superposition",
     "surrogates",
     "targets",

@@ -82,7 +82,7 @@ def test_training_finds_two_factors_and_leaves_the_third_latent_variable_dead():
         factors = torch.randn(256, 2, generator=generator)
         return factors, torch.tensor([[0.0, 1.0]]).expand(256, 2), factors * torch.tensor([0.3, 0.1])
 
-    encoders.train(network, draw, beta=1e-4, minutes=0.04, peak=1e-2)
+    encoders.train(network, draw, beta=1e-4, minutes=0, peak=1e-2, steps=2000)
     factors = torch.randn(4000, 2, generator=torch.Generator().manual_seed(5))
     mean, log_variance = network.encoder(factors)
     kl = divergence_from_prior(mean, log_variance).mean(0).detach()

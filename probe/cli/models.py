@@ -25,14 +25,22 @@ def inspect(model: str, spec: Path | None, factory: str | None, trust_pickle: bo
 
     With --factory, --spec or --trust-pickle the network is built and run too: its layers, stride and receptive field, the grids and
     batches that it takes, whether it is deterministic, its gradients. So are the zoo's, and ONNX models, which hold no code.
+
+    Of a description that is itself the model: the latent variables that were recorded, and the quantities beside them.
     """
+    from probe.cli import recorded
     from probe.cli.inspected import file_lines
     from probe.loading import inspect_checkpoint
     from probe.loading.arguments import ModelArguments
     from probe.loading.formats import Format
     from probe.loading.inspection import is_on_disk
+    from probe.loading.load import is_description
 
     given = ModelArguments(model, str(spec) if spec else None, factory, trust_pickle)
+    if is_description(model):
+        told = recorded.document(given)
+        _say_json(told) if form == "json" else _say(recorded.lines(told))
+        return
     file = inspect_checkpoint(model, given.spec, factory, trust_pickle) if is_on_disk(model) else None
     if file and form == "text":
         _say(file_lines(file, everything))

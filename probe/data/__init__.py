@@ -1,7 +1,7 @@
 """Pairs of fields and the numbers that belong to them, from files of many kinds or from code, read when they are asked for."""
 
+from probe.data.known import Coordinate, Known, called, known_from, read_known
 from probe.data.pairs import Pairs, answered, call_pairs, open_cosmology, open_pairs, scaled, with_quantities
-from probe.data.quantities import Coordinate, Known, called, known_from, read_known
 
 __all__ = [
     "Coordinate",

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from probe.data.fingerprint import of_files
+from probe.data.known import Known, called, known_from, read_known
 from probe.data.layout import Layout
-from probe.data.quantities import Known, called, known_from, read_known
 from probe.data.samples import FileSamples, find_side
 from probe.data.tables import read_table
 from probe.description import Cosmology, Description, names_function

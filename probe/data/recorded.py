@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from probe.data.formats import opened
-from probe.data.quantities import Known, called, known_from, read_known
+from probe.data.known import Known, called, known_from, read_known
 from probe.description import Description
 from probe.errors import InputError
 

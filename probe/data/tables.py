@@ -26,8 +26,8 @@ def read_table(folder: Path, place: str, rows: int | None, wanted: tuple[str, ..
     ----------
     folder : Path
     place : str
-        "params.csv", whose first line names the columns; "params.npz", an array each; "params.npy" or "runs.h5:/table" with named
-        fields; "runs.h5:/group", a dataset each.
+        "params.csv", whose first line names the columns (those without a name are left out); "params.npz", an array each;
+        "params.npy" or "runs.h5:/table" with named fields; "runs.h5:/group", a dataset each.
     rows : int or None
         Pairs; None: any number, and columns of words too.
     wanted : tuple of str
@@ -61,11 +61,13 @@ def read_columns(folder: Path, place: str) -> dict[str, np.ndarray]:
 def _checked(column: np.ndarray, place: str, words: bool = False) -> np.ndarray:
     if words and column.dtype.kind in "US":
         return column.astype(str)
+    if words and all(isinstance(value, (bytes, str)) for value in column.ravel()) and column.dtype.kind == "O":  # of HDF5
+        return np.char.decode(column.astype(bytes), "utf-8") if isinstance(column.flat[0], bytes) else column.astype(str)
     if column.dtype.kind not in "fiub":
         raise InputError(f"{place} holds {column.dtype}; expected numbers")
     values = column.astype(float)
     if not np.isfinite(values).all():
-        raise InputError(f"{place} holds NaN or infinity; give each pair its number")
+        raise InputError(f"{place} holds NaN or infinity; give each row its number")
     return values
 
 
@@ -92,11 +94,15 @@ def _of_csv(path: Path, key: str, rows: int | None, wanted: tuple[str, ...]) -> 
     if rows is not None and len(body) != rows:
         count = "more" if len(body) > rows else str(len(body))
         raise InputError(f"{path} has {count} rows and there are {rows} pairs; give a row for each, in their order")
+    if len(head) == 1 and any(mark in head[0] for mark in ";\t"):
+        raise InputError(f"{path} has one column, {head[0]!r}; separate its columns by commas")
+    if twice := [name for name in head if name and head.count(name) > 1]:
+        raise InputError(f"{path} names two columns {twice[0]!r}; give each a name of its own")
     for number, row in enumerate(body, 1):
         if len(row) != len(head):
             raise InputError(f"row {number} of {path} has {len(row)} values for {len(head)} columns; mend it there")
     found = dict[str, np.ndarray]()
-    for name in _asked(head, wanted, path):
+    for name in _asked([name for name in head if name], wanted, path):
         place = head.index(name)
         texts = [row[place].strip() for row in body]
         if (numbers := _numbers(texts, name, path, bool(wanted))) is not None:
@@ -108,12 +114,22 @@ def _of_csv(path: Path, key: str, rows: int | None, wanted: tuple[str, ...]) -> 
 
 def _numbers(texts: list[str], name: str, path: Path, needed: bool) -> np.ndarray | None:
     """A column as numbers; None where it is words and nobody asked for it by name."""
-    try:
+    odd = [row for row, text in enumerate(texts, 1) if not _is_number(text)]
+    if not odd:
         return np.array([float(text) for text in texts])
-    except ValueError as fault:
-        if needed:
-            raise InputError(f"the column {name!r} of {path} holds no number ({fault}); mend it there") from None
-        return None
+    # Where most are numbers, a cell that was left empty or crossed out makes no words of the others.
+    if needed or 2 * len(odd) < len(texts):
+        what = repr(texts[odd[0] - 1]) if texts[odd[0] - 1] else "an empty cell"
+        raise InputError(f"row {odd[0]} of the column {name!r} of {path} holds no number but {what}; mend it there")
+    return None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _of_fields(path: Path, key: str, rows: int | None, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -156,9 +172,13 @@ def _of_hdf5(path: Path, key: str, rows: int | None, wanted: tuple[str, ...]) ->
     try:
         with h5py.File(path, "r", locking=False) as file:
             group = follow(file, key, str(path))
-            names = list(group) if isinstance(group, h5py.Group) else []
+            inside = dict(group.items()) if isinstance(group, h5py.Group) else {}
+            names = [name for name, item in inside.items() if isinstance(item, h5py.Dataset)]
     except OSError as fault:
         raise InputError(f"{path} cannot be read as an HDF5 file ({fault}); write it again with h5py") from None
+    if inside and not names:
+        place = f"{path.name}:{key.rstrip('/')}/{next(iter(inside))}"
+        raise InputError(f"{path} holds groups alone ({', '.join(inside)}) and no columns; name one, as {place}")
     if not names:
         return _of_fields(path, key, rows, wanted)
     return _of_arrays(path, {name: f"{key.rstrip('/')}/{name}" for name in names}, rows, wanted)

@@ -52,6 +52,8 @@ class Representation:
         where = [key for key in ("encoder", "layer", "mean") if getattr(self, key)]
         if len(where) > 1:
             raise ValueError(f"representation says {' and '.join(where)}, each of which gives latent variables; keep one")
+        if twice := [name for name in self.names if self.names.count(name) > 1]:
+            raise ValueError(f"representation.names names {twice[0]!r} twice; give each latent variable a name of its own")
         if len(self.gives) != len(set(self.gives)):
             raise ValueError(f"representation.gives names one thing twice ({', '.join(self.gives)}); name each once")
         if len(spreads := [word for word in self.gives if word != "mean"]) > 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from probe.information import columns, disentanglement, mixture, neighbours, tabulate
 from probe.information.estimate import NOTHING, UNKNOWN, Estimate
-from probe.information.estimates import Task, from_mixtures, seconds
+from probe.information.estimates import Task, from_mixtures, lasts, seconds
 
 __all__ = [
     "NOTHING",
@@ -14,6 +14,7 @@ __all__ = [
     "columns",
     "disentanglement",
     "from_mixtures",
+    "lasts",
     "mixture",
     "neighbours",
     "seconds",

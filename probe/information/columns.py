@@ -51,10 +51,14 @@ def labels(values: ndarray) -> ndarray:
     return numbered
 
 
-def is_constant(values: ndarray, categorical: bool = False) -> bool:
-    """Whether all samples are equal, to the rounding of single precision: such a column holds no information."""
+def tells_nothing(values: ndarray, categorical: bool = False) -> bool:
+    """Whether there is nothing to know in a column.
+
+    All numbers are equal, to the rounding of single precision; or there are no two classes that occur twice, as where they name the
+    samples.
+    """
     if categorical:
-        return len(np.unique(values)) < 2
+        return int((np.unique(values, return_counts=True)[1] > 1).sum()) < 2
     return bool(np.ptp(values) <= _ROUNDING * np.abs(values).max())
 
 
@@ -68,7 +72,8 @@ def checked(values: ndarray, name: str, categorical: bool = False) -> ndarray:
     """
     values = np.asarray(values)
     if values.ndim != 1:
-        raise InputError(f"{name} has the shape {values.shape}; mutual information is estimated from one number a sample, (n,)")
+        shape = f"{name} has the shape {values.shape}"
+        raise InputError(f"{shape}; mutual information needs one number a sample: leave it out, or give numbers made of it")
     if len(values) < LEAST:
         raise InputError(f"{name} has {len(values)} samples; mutual information needs {LEAST}, and hundreds to be of use")
     if categorical:

@@ -19,11 +19,6 @@ class Estimate:
     value: float
     error: float
 
-    def apart(self, other: Estimate) -> float:
-        """How far two estimates are from each other over the errors of both together."""
-        both = math.hypot(self.error, other.error)
-        return abs(self.value - other.value) / both if both else 0.0 if self.value == other.value else math.inf
 
-
-NOTHING = Estimate(0.0, 0.0)  # of a constant
+NOTHING = Estimate(0.0, 0.0)  # where there is nothing to know
 UNKNOWN = Estimate(math.nan, math.nan)

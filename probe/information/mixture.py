@@ -8,6 +8,7 @@ of equal size, so only its fits are used there. It is GPL-3 with a non-commercia
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -47,7 +48,7 @@ def refusal() -> str:
     except PackageNotFoundError:
         return f"gmm-mi is not installed; {install}"
     found = version("scikit-learn")
-    if tuple(int(part) for part in found.split(".")[:2]) >= _TOO_NEW:
+    if tuple(int(part) for part in re.findall(r"\d+", found)[:2]) >= _TOO_NEW:
         return f"gmm-mi 0.8.2 breaks with scikit-learn {found}; {install}, which takes one below {_TOO_NEW[0]}.{_TOO_NEW[1]}"
     return ""
 

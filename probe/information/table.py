@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 np = lazy.load("numpy")
 
 NATS = {"nat": 1.0, "bit": math.log(2)}
+LISTED = 8  # names in a sentence
 APART = 3.0  # errors of both estimators together, from which on they contradict one another
 
 Place = tuple[int, int]
@@ -42,6 +43,8 @@ class Table:
         How far the two are from each other over their errors; NaN where only one was asked.
     significant : ndarray of bool, (latent, target)
         Told from nothing; never where a draw can hold less than the neighbours' error.
+    silent : ndarray of bool, (target,)
+        There is nothing to know in the target.
     """
 
     def __init__(self, data: Dataset, rate: float, unit: str, kind: str = "") -> None:
@@ -51,6 +54,7 @@ class Table:
         self.labels = [str(label) for label in data["other" if kind else "target"].values]
         mixed, near = (np.moveaxis(data[kind + name].values / NATS[unit], -1, 0) for name in ("mixtures", "neighbours"))
         self.near, self.near_error = near
+        self.silent = np.zeros(len(self.labels), dtype=bool) if kind else data.samples_equal.values.astype(bool)
         self.asked = np.isfinite(mixed[0])
         self.value, self.error = np.where(self.asked, mixed, near)
         both = np.hypot(mixed[1], near[1])
@@ -88,8 +92,20 @@ class Table:
         return int(latent), places[int(target)]
 
     def best_of_latent(self, latent: int) -> Place:
-        """What a latent variable knows most of."""
-        return latent, int(np.argmax(self.value[latent]))
+        """What a latent variable knows most of, where there is anything to know."""
+        return latent, int(np.argmax(np.where(self.silent, -np.inf, self.value[latent])))
+
+    @property
+    def nothing_in(self) -> str:
+        """'; there is nothing to know in mass, ...', to end a sentence; empty where there is something in every target."""
+        whole = {
+            name: all(silent for what, silent in zip(self.what_is, self.silent, strict=True) if what == name)
+            for name in self.what_is
+        }
+        places = np.flatnonzero(self.silent)
+        names = list(dict.fromkeys(self.what_is[i] if whole[self.what_is[i]] else self.labels[i] for i in places))
+        told = ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
+        return f"; there is nothing to know in {told}, the same for all samples or a name of each" if names else ""
 
     def who(self, place: Place) -> str:
         """The latent variable of a pair."""

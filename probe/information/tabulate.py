@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import lazy_loader as lazy
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy import ndarray
     from xarray import Dataset
 
-    from probe.data.quantities import Known
+    from probe.data.known import Known
 
 np = lazy.load("numpy")
 xr = lazy.load("xarray")
@@ -151,27 +151,39 @@ def measured(
     upper = {(i, j): _near(drawn[:, i], drawn[:, j], False, plain, asked) for i in latents for j in latents if j > i}
     between = [[upper.get((min(i, j), max(i, j)), (UNKNOWN, np.nan)) for j in latents] for i in latents]
     between_mixed = [[found.get((min(i, j), count + max(i, j)), UNKNOWN) for j in latents] for i in latents]
-    nat, pairs = {"units": "nat"}, ("latent", "target")
-    variables = {
-        "neighbours": ((*pairs, "estimate"), _pack([[e for e, _ in row] for row in near]), nat),
-        "mixtures": ((*pairs, "estimate"), _pack(mixed), nat),
-        "p_value": (pairs, np.array([[p for _, p in row] for row in near])),
-        "null": ("target", np.array([float(np.quantile(nulls[t.label], LEVEL)) for t in every]), nat),
-        "entropy": ("target", np.array([disentanglement.entropy(t.values, t.categorical) for t in every]), nat),
-        "between_neighbours": (("latent", "other", "estimate"), _pack([[e for e, _ in row] for row in between]), nat),
-        "between_mixtures": (("latent", "other", "estimate"), _pack(between_mixed), nat),
-        "between_p_value": (("latent", "other"), np.array([[p for _, p in row] for row in between])),
-        "samples_equal": ("target", np.array([int(columns.is_constant(t.values, t.categorical)) for t in every])),
-        "quantity": ("target", [t.quantity for t in every]),
-        "quantity_unit": ("target", [t.unit for t in every]),
-        "categorical": ("target", [int(t.categorical) for t in every]),
-        "coordinate": ("target", [t.coordinate for t in every]),
-        "coordinate_name": ("target", [t.along[0] for t in every]),
-        "coordinate_unit": ("target", [t.along[1] for t in every]),
-    }
+    variables = _described(every, nulls) | _estimates("", "target", mixed, near)
+    variables |= _estimates("between_", "other", between_mixed, between)
     labels = {"latent": list(names), "target": [t.label for t in every], "other": list(names), "estimate": ["value", "error"]}
     failed = sum(math.isnan(estimate.value) for estimate in found.values())
     return xr.Dataset(variables, labels, {"failed": failed})
+
+
+def _estimates(
+    kind: str, target: str, mixed: Sequence[Sequence[Estimate]], near: Sequence[Sequence[tuple[Estimate, float]]]
+) -> dict[str, Any]:
+    """Both estimators' answers and the neighbours' p-values, as variables."""
+    pairs, nat = ("latent", target), {"units": "nat"}
+    return {
+        f"{kind}neighbours": ((*pairs, "estimate"), _pack([[e for e, _ in row] for row in near]), nat),
+        f"{kind}mixtures": ((*pairs, "estimate"), _pack(mixed), nat),
+        f"{kind}p_value": (pairs, np.array([[p for _, p in row] for row in near]), {"units": ""}),
+    }
+
+
+def _described(every: Sequence[Target], nulls: dict[str, ndarray]) -> dict[str, Any]:
+    """What the targets are, as variables; `samples_equal` where there is nothing to know in one."""
+    nat, plain = {"units": "nat"}, {"units": ""}
+    return {
+        "null": ("target", np.array([float(np.quantile(nulls[t.label], LEVEL)) for t in every]), nat),
+        "entropy": ("target", np.array([disentanglement.entropy(t.values, t.categorical) for t in every]), nat),
+        "samples_equal": ("target", np.array([int(columns.tells_nothing(t.values, t.categorical)) for t in every]), plain),
+        "quantity": ("target", [t.quantity for t in every], plain),
+        "quantity_unit": ("target", [t.unit for t in every], plain),
+        "categorical": ("target", [int(t.categorical) for t in every], plain),
+        "coordinate": ("target", [t.coordinate for t in every], plain),
+        "coordinate_name": ("target", [t.along[0] for t in every], plain),
+        "coordinate_unit": ("target", [t.along[1] for t in every], plain),
+    }
 
 
 def null_of(target: Target | None, count: int, asked: Asked) -> ndarray:
@@ -186,8 +198,8 @@ def _null(count: int, sizes: tuple[int, ...], permutations: int, near: int) -> n
 
 
 def _near(x: ndarray, y: ndarray, categorical: bool, null: ndarray, asked: Asked) -> tuple[Estimate, float]:
-    """The nearest neighbours' estimate and its p-value; of a constant nothing, which no test tells from noise."""
-    if columns.is_constant(x) or columns.is_constant(y, categorical):
+    """The nearest neighbours' estimate and its p-value; nothing where there is nothing to know, which no test tells from noise."""
+    if columns.tells_nothing(x) or columns.tells_nothing(y, categorical):
         return NOTHING, 1.0
     found = neighbours.estimated(x, y, categorical, asked.neighbours)
     return Estimate(found.value, max(found.error, neighbours.floor(null))), neighbours.p_value(found.value, null)

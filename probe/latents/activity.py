@@ -15,10 +15,22 @@ The encoder gives z_i ~ N(mu_i, sigma_i^2) for sample i. Per latent variable:
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy import ndarray
 
+from probe import intervals
+
+if TYPE_CHECKING:
+    from xarray import Dataset
+
 TINY = np.finfo(float).tiny
+
+
+def stored(data: Dataset) -> tuple[ndarray, ndarray | None]:
+    """Means and standard deviations, (sample, latent), out of what was measured; None for no standard deviations."""
+    return data["mean"].values, data["std"].values if "std" in data else None
 
 
 def divergence(mean: ndarray, std: ndarray) -> ndarray:
@@ -31,13 +43,27 @@ def divergence(mean: ndarray, std: ndarray) -> ndarray:
 def signal(mean: ndarray, std: ndarray | None) -> ndarray:
     """Var(mu)/<sigma^2> of each latent variable, or Var(mu) over the largest without sigma: (latent,).
 
+    More than 1e12 is told as 1e12: a spread of zero has no end.
+
     Parameters
     ----------
     mean, std : ndarray, (sample, latent)
     """
     variance = mean.var(0)
     noise = np.full_like(variance, variance.max(initial=0.0)) if std is None else (std**2).mean(0)
-    return np.where(variance > 0, variance / np.maximum(noise, TINY), 0.0)
+    return np.divide(variance, np.maximum(noise, 1e-12 * variance), out=np.zeros_like(variance), where=variance > 0)
+
+
+def signal_over_samples(mean: ndarray, std: ndarray | None) -> tuple[ndarray, ndarray, ndarray]:
+    """`signal` with both ends of its interval over the samples: (latent,) each.
+
+    Two samples tell one difference, and nothing of how others would differ: with fewer than three the interval is everything.
+    """
+    if len(mean) < 3:
+        return signal(mean, std), np.zeros(mean.shape[1]), np.full(mean.shape[1], np.inf)
+    both = np.stack([mean, np.full_like(mean, np.nan) if std is None else std], 1)
+    value, low, high = intervals.over_samples(both, lambda rows: signal(rows[:, 0], None if std is None else rows[:, 1]))
+    return value, np.maximum(low, 0.0), high
 
 
 def together(mean: ndarray, std: ndarray | None) -> tuple[ndarray, ndarray]:

@@ -26,8 +26,6 @@ Answer = Callable[[Tensor, Tensor], Tensor]
 def no_decoder(subject: Subject) -> str:
     """Why there is no way from a subject's latent variables to an answer, and what to write; empty where there is."""
     where, network = subject.description.representation, subject.model.network
-    if not subject.description.has_network:
-        return "there is no network to decode with, only latent variables that were recorded: give a checkpoint with --model"
     if subject.pairs is None:
         return "it needs inputs, whose latent variables are varied: give --data, or a [data] table in the description"
     if where.decoder or where.layer or subject.name == "rehearsal":

@@ -48,12 +48,18 @@ class Latents:
     source: str
     components: Components | None = None
 
-    def draw(self, generator: torch.Generator) -> np.ndarray:
-        """One draw for each sample, mean + std eps with eps from N(0, 1); the means where there is no std: (sample, latent)."""
+    def draw(self, seed: int) -> np.ndarray:
+        """One draw for each sample from N(mean, std^2), one latent variable after another; the means without std: (sample, latent).
+
+        Parameters
+        ----------
+        seed : int
+            Of numpy's default_rng.
+        """
         if self.std is None:
             return self.mean.copy()
-        drawn: np.ndarray = self.mean + self.std * torch.randn(self.mean.shape, generator=generator, dtype=torch.float64).numpy()
-        return drawn
+        generator = np.random.default_rng(seed)
+        return np.stack([generator.normal(mean, std) for mean, std in zip(self.mean.T, self.std.T, strict=True)], 1)
 
 
 @dataclass(frozen=True)
@@ -106,17 +112,22 @@ def _latents_of(subject: Subject) -> Latents:
         found = _of_layer(subject)
     else:
         rows = np.concatenate(_asked(subject, encode))
-        mean, std = rows[:, 0], rows[:, 1]
-        found = Latents(mean, None if np.isnan(std).all() else std, (), f"given by {where.encoder}")
+        given = None if np.isnan(rows[:, 1]).all() else rows[:, 1]
+        found = Latents(rows[:, 0], given, (), f"given by {where.encoder}")
     _check(found)
+    # A spread of zero throughout is none.
+    std = np.abs(found.std) if found.std is not None and found.std.any() else None
     names = where.names or tuple(f"{'component' if where.layer else 'latent'} {i}" for i in range(found.mean.shape[1]))
     if len(names) != found.mean.shape[1]:
         raise InputError(f"[representation] names {len(names)} latent variables, and there are {found.mean.shape[1]}; name each")
-    return Latents(found.mean, found.std, names, found.source, found.components)
+    return Latents(found.mean, std, names, found.source, found.components)
 
 
 def _check(found: Latents) -> None:
-    if not np.isfinite(found.mean).all() or (found.std is not None and not (found.std >= 0).all()):
+    # Variances are asked for: what cannot be squared is as good as infinite.
+    with np.errstate(over="ignore"):
+        finite = all(np.isfinite(values**2).all() for values in (found.mean, found.std) if values is not None)
+    if not finite or (found.std is not None and (found.std < 0).any()):
         raise InputError(f"{found.source}: some are no finite numbers, or have a negative spread; mend `gives` in [representation]")
 
 

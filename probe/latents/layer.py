@@ -45,7 +45,13 @@ class Components:
 
 
 def channels_of(model: FieldModel, module: nn.Module, values: Tensor) -> Tensor:
-    """What a layer gives for values in physical units: (batch, channel, point)."""
+    """What a layer gives for values in physical units: (batch, channel, point).
+
+    Raises
+    ------
+    InputError
+        If it gives no tensor with channels, or too many of them.
+    """
     answer = given_by(model, module, values)
     if not isinstance(answer, Tensor) or answer.ndim < 2:
         raise InputError(f"the layer gave {found(answer)}; name one that gives a tensor (batch, channel, ...)")

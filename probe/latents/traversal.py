@@ -23,6 +23,8 @@ from probe.latents.decoding import decoded
 from probe.latents.encoding import Latents, latents_of
 
 if TYPE_CHECKING:
+    from xarray import Dataset
+
     from probe.contract import Subject
     from probe.grid import Grid
 
@@ -155,6 +157,12 @@ def shown(values: Tensor) -> Tensor:
         return flat
     steps = [-(-points // _PIXELS) for points in flat.shape[2:]]
     return flat[:, :, :: steps[0], :: steps[1]]
+
+
+def sizes(data: Dataset) -> np.ndarray:
+    """How far each latent variable changes the answer over its range: root mean square of `effect`, (latent,)."""
+    found: np.ndarray = np.sqrt((data.effect.values**2).mean(1))
+    return found
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,19 @@ def find_description(source: str, spec: str | os.PathLike[str] | None, factory_g
     return description
 
 
+def description_of_recorded(source: str, spec: str | os.PathLike[str] | None = None) -> Description:
+    """The description that is itself the model, of latent variables that were recorded; nothing that it names is run.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or is of a network, which needs its checkpoint.
+    """
+    description = read_description(Path(spec or source))
+    _check_kind(source, description)
+    return description
+
+
 def description_file(source: str, spec: str | os.PathLike[str] | None = None) -> Path | None:
     """The file whose description applies to a source: the one passed, beside it, or the project's; None where there is none."""
     if spec is not None:

@@ -180,8 +180,9 @@ def train(
     minutes: float,
     peak: float,
     early: float = 0.03,
+    steps: int = 0,
 ) -> None:
-    """Train for a given time of the processor, in place.
+    """Train for a given time of the processor, or for a number of steps, in place.
 
     Adam; the learning rate rises over 2 % of the time and falls to zero as a cosine of it, so that a slower machine ends as
     smoothly. Beta falls from `early`, exponentially over half of the time: latent variables come to life one by one, the largest
@@ -196,11 +197,13 @@ def train(
         Weight of the KL in the end; length, of one core; highest learning rate.
     early : float
         Beta at the start, by default so much that one latent variable is worth it at most.
+    steps : int
+        In the place of `minutes`, the same on every machine; 0: none.
     """
     generator = torch.Generator().manual_seed(0)
     optimiser = torch.optim.Adam(network.parameters(), lr=peak)
     start, step, told = time.process_time(), 0, 0.0
-    while (spent := (time.process_time() - start) / 60 / minutes) < 1:
+    while (spent := step / steps if steps else (time.process_time() - start) / 60 / minutes) < 1:
         for group in optimiser.param_groups:
             group["lr"] = peak * min(1.0, spent / 0.02) * 0.5 * (1 + math.cos(math.pi * spent))
         optimiser.zero_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import lazy_loader as lazy
@@ -10,7 +11,7 @@ import probe
 from probe.contract import Check, Measured, Panel, Probe, Subject, judgement, measurement
 from probe.errors import InputError
 from probe.information import pictures
-from probe.information.table import APART, NATS, Table
+from probe.information.table import APART, LISTED, NATS, Table
 from probe.intervals import Interval
 from probe.parameters import nearest
 
@@ -103,17 +104,18 @@ class MutualInformation(Probe):
         if reason := probe.latents.no_latents(subject):
             return reason
         if subject.pairs is None and not probe.latents.known(subject):
-            return "it needs quantities beside the recorded latent variables: write quantities = ... in [data]"
-        return ""
+            return "it needs quantities beside the recorded latent variables, no mere names: write quantities = ... in [data]"
+        where = subject.description.representation
+        count = len(probe.latents.latents_of(subject).mean) if where.mean else len(subject.pairs or ())
+        least = probe.information.columns.LEAST
+        return f"it needs {least} samples, and hundreds to be of use; the data hold {count}" if count < least else ""
 
     def measure(self, subject: Subject) -> Dataset:
         found = probe.latents.latents_of(subject)
         every = self._targets(subject)
         drawn, refused = self._drawn(subject, found), self._refused(subject)
         asked = self._asked(subject, not refused, len(every) * drawn.shape[1])
-        given = list(probe.information.tabulate.tasks(drawn, every, asked).values())
-        lasting = probe.information.seconds(given, self.workers)
-        advance = subject.expect(len(given), lasting, "estimates of mutual information")
+        advance = self._announced(subject, drawn, every, asked)
         data = probe.information.tabulate.measured(drawn, found.names, every, asked, advance)
         capacity = probe.information.tabulate.capacity(found.mean, found.std)
         about = {
@@ -127,19 +129,27 @@ class MutualInformation(Probe):
         }
         return data.assign(capacity=("latent", capacity, {"units": "nat"})).assign_attrs(about)
 
+    def _announced(self, subject: Subject, drawn: ndarray, every: list[Target], asked: Asked) -> Callable[[int], None]:
+        """Says how many estimates by gmm-mi there will be and how long all takes; gives what is told of those done."""
+        given = list(probe.information.tabulate.tasks(drawn, every, asked).values())
+        low, high = probe.information.lasts(len(drawn), asked.settings)
+        count, latents = drawn.shape
+        pairs = latents * len(every) + latents * (latents - 1) // 2
+        lasting = probe.information.seconds(given, self.workers)
+        lasting += probe.information.neighbours.seconds(count, pairs, asked.permutations)
+        return subject.expect(len(given), lasting, f"estimates of mutual information, each {low:.2g} to {high:.2g} s of a core")
+
     def _targets(self, subject: Subject) -> list[Target]:
         known = probe.latents.known(subject)
         if self.of_fields or not known:
-            known = [*known, *probe.quantities.of_inputs(subject)]
+            known = [*known, *probe.summaries.of_inputs(subject)]
         return probe.information.tabulate.targets(known)
 
     def _drawn(self, subject: Subject, found: Latents) -> ndarray:
         """Each latent variable's samples: (sample, latent)."""
         if found.std is None or not self.draws:
             return found.mean
-        seed = subject.rng("draw").initial_seed() if self.draw_seed is None else self.draw_seed
-        draw = np.random.default_rng(seed)
-        return np.stack([draw.normal(mean, std) for mean, std in zip(found.mean.T, found.std.T, strict=True)], 1)
+        return found.draw(subject.rng("draw").initial_seed() if self.draw_seed is None else self.draw_seed)
 
     def _refused(self, subject: Subject) -> str:
         """Why gmm-mi is not asked; empty where it is."""
@@ -164,6 +174,9 @@ class MutualInformation(Probe):
         table = Table(model, self.false_discoveries, self.unit)
         if not model.sizes["target"]:
             return [Check.not_applicable("pairs_known", "there is no quantity to know; write quantities = ... in [data]")]
+        if table.silent.all():
+            nothing = f"no latent variable can be judged{table.nothing_in}"
+            return [Check.not_applicable("pairs_known", nothing), *_between(table, self.false_discoveries)]
         checks = [self._factors_known(table)] if self.factors else []
         checks += [_pairs_known(table), self._informative(table), self._within_capacity(table), _agreement(table)]
         return [*checks, *_between(table, self.false_discoveries), *self._disentanglement(table)]
@@ -182,9 +195,14 @@ class MutualInformation(Probe):
                 raise InputError(
                     f"there is no quantity {name!r}{nearest(name, there)} to be a factor; there are {', '.join(there)}"
                 )
+        best = {name: place for name, place in best.items() if not table.silent[place[1]]}
+        if not best:
+            return Check.not_applicable("factors_known", f"of the factors {', '.join(self.factors)}{table.nothing_in}")
         worst = min(best, key=lambda name: table.value[best[name]])
         told = "; ".join(f"{name} by {table.who(best[name])}: {table.told(best[name])}" for name in best)
-        sentence = f"Of {len(best)} factors, {worst} is known least, {table.told(best[worst])}. Best known: {told}."
+        sentence = (
+            f"Of {len(best)} factors, {worst} is known least, {table.told(best[worst])}. Best known: {told}{table.nothing_in}."
+        )
         return self._judged("factors_known", table, table.interval(best[worst]), sentence)
 
     def _judged(self, name: str, table: Table, found: Interval, sentence: str) -> Check:
@@ -201,8 +219,8 @@ class MutualInformation(Probe):
         worst = min(active, key=lambda i: table.value[best[i]])
         dead = [table.names[i] for i in range(len(capacity)) if i not in active]
         sentence = (
-            f"{table.names[worst]} knows least of the {len(active)} active latent variables: of {table.what(best[worst])} "
-            f"{table.told(best[worst])}" + (f"; {', '.join(dead)} cannot know anything." if dead else ".")
+            f"Of {len(active)} {'active ' * table.data.attrs['has_spread']}latent variables {table.names[worst]} knows least: of "
+            f"{table.what(best[worst])} {table.told(best[worst])}" + (f"; {', '.join(dead)} cannot know anything." if dead else ".")
         )
         if table.data.attrs["has_spread"]:
             return self._judged(name, table, table.interval(best[worst]), sentence)
@@ -227,16 +245,13 @@ class MutualInformation(Probe):
 
     def _disentanglement(self, table: Table) -> list[Check]:
         """Over single quantities: of those declared as factors, else of all."""
-        places = [
-            i for i in range(len(table.what_is)) if not table.along[i] and (not self.factors or table.what_is[i] in self.factors)
-        ]
+        single = np.flatnonzero(~table.silent & np.array([not along for along in table.along]))
+        places = [i for i in single if not self.factors or table.what_is[i] in self.factors]
         told = table.significant[:, places].any(1)
         if not told.any() or len(places) < 2:
             return []
         held = np.where(table.significant, table.value, 0.0)[np.ix_(told, places)]
         entropies = table.data.entropy.values[places] / NATS[self.unit]
-        if not (entropies > 0).all():
-            return []
         room, words = probe.information.disentanglement, ", ".join(table.what_is[i] for i in places)
         gap, modular = room.information_gap(held, entropies), room.modularity(held)
         return [
@@ -269,21 +284,21 @@ def _pairs_known(table: Table) -> Check:
     names: dict[str, list[str]] = {who: [] for who in table.names}
     for latent, target in zip(*np.nonzero(table.significant), strict=True):
         names[table.names[latent]].append(table.what_is[target])
-    told = "; ".join(f"{who} of {', '.join(dict.fromkeys(what))}" if what else f"{who} of nothing" for who, what in names.items())
+    said = {who: ", ".join(dict.fromkeys(what)) or "nothing" for who, what in names.items()}
+    if len(said) > LISTED:
+        said = {who: what for who, what in said.items() if names[who]} | {"the others": "nothing"}
+    told = "; ".join(f"{who} of {what}" for who, what in said.items())
     count, total = int(table.significant.sum()), table.significant.size
-    still = [label for label, equal in zip(table.labels, table.data.samples_equal.values, strict=True) if equal]
-    sentence = f"{count} of {total} pairs carry information: {told}." + (
-        f" {', '.join(still)} never changes: nothing to know." if still else ""
-    )
+    sentence = f"{count} of {total} pairs carry information: {told}{table.nothing_in}."
     return Check.info("pairs_known", float(count), sentence, covers=table.covers)
 
 
 def _agreement(table: Table) -> Check:
     """How many pairs the two estimators contradict one another about: which of them is off nobody knows."""
     if not table.asked.any():
-        return Check.not_applicable("estimators_agree", f"{table.data.attrs['refused']}: there is one estimate of each pair")
-    off = np.argwhere(table.apart > APART)
-    where = [(int(i), int(j)) for i, j in off]
+        why = table.data.attrs["refused"] or "gmm-mi could fit no mixture to any pair that it was asked about"
+        return Check.not_applicable("estimators_agree", f"{why}: there is one estimate of each pair")
+    where = [(int(i), int(j)) for i, j in np.argwhere(table.apart > APART)]
     failed = int(table.data.attrs["failed"])
     told = "; ".join(f"{table.who(place)} of {table.what(place)}: {table.told(place)}" for place in where[:5])
     sentence = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from probe.description import DataSource, Description, Representation
 from probe.fields import Quantity
 from probe.grid import Grid
+from probe.loading import load
 from probe.model import FieldModel
 from probe.runner import make_pairs
 from probe.runner.subject import LocalSubject
@@ -72,6 +74,20 @@ def bottleneck(
     waves = patterns(grid, quantity.width(grid), dead=dead)
     fields = np.tensordot(coefficients(samples=samples), waves.numpy(), 1)
     return encoded(change(LinearEncoder(waves, std), LinearDecoder(waves)), grid, fields, fields, quantity, **about)
+
+
+def recorded(folder: Path, mean: np.ndarray, std: np.ndarray | None = None, said: str = "", **columns: np.ndarray) -> FieldModel:
+    """Latent variables that were recorded, with quantities beside them; `said` goes on with the table [data]."""
+    np.save(folder / "mean.npy", mean)
+    text = 'schema = 1\n[representation]\nmean = "mean.npy"\n'
+    if std is not None:
+        np.save(folder / "std.npy", std)
+        text += 'std = "std.npy"\n'
+    if columns:
+        np.savez(folder / "known.npz", **columns)
+        text += f'[data]\nquantities = "known.npz"\n{said}'
+    (folder / "recorded.probe.toml").write_text(text)
+    return load(folder / "recorded.probe.toml")
 
 
 def subject(model: FieldModel, name: str = "model") -> LocalSubject:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from probe import latents
-from probe.data import Known, call_pairs, known_from
+from probe.data import Known, call_pairs, known_from, read_known
 from probe.description import DataSource, Description, Representation, parse_description
 from probe.errors import InputError
 from probe.fields import Quantity
@@ -147,3 +147,50 @@ def test_what_is_misspelt_is_told(data, sentence):
     table = {"schema": 1, "grid": {"shape": [8], "box": 1}, "input": [{}], "output": [{}], "data": data}
     with pytest.raises(InputError, match=sentence):
         parse_description(table, "x.toml")
+
+
+# Tables as people write them
+
+
+def table(folder, name, write):
+    write(folder / name)
+    return read_known(folder, DataSource("", quantities=name), COUNT)
+
+
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ("m,n\n" + "1,2\n" * 6 + ",3\n" + "1,2\n" * 5, "row 7 of the column 'm' of .* holds no number but an empty cell"),
+        ("m,n\n" + "1,n/a\n" + "1,2\n" * 11, "row 1 of the column 'n' of .* holds no number but 'n/a'"),
+        ("m,m\n" + "1,2\n" * 12, "names two columns 'm'; give each a name of its own"),
+        ("m;n\n" + "1;2\n" * 12, "has one column, 'm;n'; separate its columns by commas"),
+    ],
+)
+def test_a_table_that_would_be_misread_is_refused(text, sentence, tmp_path):
+    with pytest.raises(InputError, match=sentence):
+        table(tmp_path, "t.csv", lambda path: path.write_text(text))
+
+
+def test_an_index_without_a_name_is_left_out_and_words_stay_words(tmp_path):
+    text = ",m,kind\n" + "".join(f"{i},{i / 2},{'ab'[i % 2]}\n" for i in range(COUNT))
+    found = table(tmp_path, "t.csv", lambda path: path.write_text(text))
+    assert list(found) == ["m", "kind"] and found["kind"].categorical and not found["m"].categorical
+
+
+def test_words_in_hdf5_are_classes_and_groups_are_passed_over(tmp_path):
+    import h5py
+
+    def write(path):
+        with h5py.File(path, "w") as file:
+            file["kind"], file["m"] = ["disc", "bälle"] * 6, MASS
+            file.create_group("more")["n"] = MASS
+
+    found = table(tmp_path, "t.h5", write)
+    assert found["kind"].categorical and found["kind"].at(1) == "bälle" and list(found) == ["kind", "m"]
+    with pytest.raises(InputError, match=r"holds groups alone \(a\) and no columns; name one, as u.h5:/a"):
+        table(tmp_path, "u.h5", lambda path: h5py.File(path, "w").create_group("a"))
+
+
+def test_a_curve_without_points_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"has shape \(12, 0\) and holds nothing"):
+        table(tmp_path, "t.npz", lambda path: np.savez(path, m=np.zeros((COUNT, 0))))

@@ -23,7 +23,7 @@ from probe.zoo.oracles import Bottleneck
 from probes_catalog.representation.latents import Latents
 from tests.command import call
 from tests.models import CUBE, LINE, SQUARE, Function
-from tests.representation.models import COUNT, STD, bottleneck, coefficients, encoded, patterns, subject
+from tests.representation.models import COUNT, STD, bottleneck, coefficients, encoded, patterns, recorded, subject
 
 GRIDS = pytest.mark.parametrize("grid", [CUBE, SQUARE, LINE], ids=["3D", "2D", "1D"])
 KINDS = pytest.mark.parametrize("kind", ["scalar", "pseudoscalar", "vector", "pseudovector"])
@@ -180,11 +180,13 @@ def test_means_are_open_to_gradients(grid):
 
 def test_draws_have_mean_and_spread_of_each_sample():
     found = latents.Latents(np.full((20000, 2), 3.0), np.full((20000, 2), [0.5, 2.0]), ("a", "b"), "")
-    drawn = found.draw(torch.Generator().manual_seed(0))
+    drawn = found.draw(0)
     np.testing.assert_allclose(drawn.mean(0), [3, 3], atol=0.06)
     np.testing.assert_allclose(drawn.std(0), [0.5, 2.0], rtol=0.03)
-    assert np.array_equal(drawn, found.draw(torch.Generator().manual_seed(0)))
-    assert np.array_equal(replace(found, std=None).draw(torch.Generator()), found.mean)
+    # One variable after another, as the published recipe draws them.
+    draw = np.random.default_rng(0)
+    assert np.array_equal(drawn, np.stack([draw.normal(3.0, std, 20000) for std in (0.5, 2.0)], 1))
+    assert np.array_equal(replace(found, std=None).draw(0), found.mean)
 
 
 # A layer
@@ -276,9 +278,36 @@ def test_quantities_stand_beside_recorded_latent_variables(tmp_path):
     assert (along.name, along.unit, along.values.tolist()) == ("radius", "kpc", list(range(7)))
 
 
+@pytest.mark.parametrize(("count", "verdict"), [(1, "inconclusive"), (2, "inconclusive"), (60, "pass")])
+def test_one_sample_or_two_tell_nothing_of_others(count, verdict, tmp_path):
+    mean = np.random.default_rng(0).normal(size=(60, 2))[:count]
+    result = ask(recorded(tmp_path, mean, np.full((count, 2), 0.3)))
+    assert check(result, "active").verdict == result.verdict == verdict
+    assert "collapsed" not in check(result, "active").sentence
+    for one in result.checks:
+        if one.name in ("divergence", "fills_prior") and one.verdict == "info":
+            assert one.interval.low >= 0
+    assert not any("nan" in panel.text for panel in result.panels())
+
+
+def test_a_spread_of_zero_throughout_is_none_and_one_of_some_is_told(tmp_path):
+    mean = np.random.default_rng(0).normal(size=(60, 2))
+    result = ask(recorded(tmp_path, mean, -0.0 * mean))
+    assert {one.name for one in result.checks} == {"active", "correlation"} and result.verdict == "pass"
+    half = ask(recorded(tmp_path, mean, np.tile([0.0, 0.5], (60, 1))))
+    assert check(half, "divergence").verdict == "not_applicable" and "in 60 of 60 samples" in check(half, "divergence").sentence
+    assert np.isfinite(check(half, "active").interval.high) and half.panels()
+
+
+def test_latent_variables_that_cannot_be_squared_are_refused(tmp_path):
+    with pytest.raises(InputError, match="some are no finite numbers"):
+        latents.latents_of(subject(recorded(tmp_path, np.full((9, 2), 1e200))))
+
+
 @pytest.mark.parametrize(
     "change, sentence",
     [
+        (("[representation]", '[representation]\nnames = ["a", "a"]'), "representation.names names 'a' twice"),
         (('"mean.npy"', '"none.npy"'), "none.npy of recorded latent variables is not there"),
         (('"all.npz:std"', '"all.npz:mass"'), r"standard deviations in all.npz:mass have shape \(50, 1\)"),
         (('"all.npz:std"', '"mean.npy"'), "have negative values"),
@@ -303,12 +332,54 @@ def test_what_is_wrong_with_what_was_recorded_is_told(change, sentence, tmp_path
         latents.known(asked)
 
 
+def test_inspect_tells_what_was_recorded_and_what_can_be_asked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = _recorded(tmp_path).name
+    kind = np.array(["disc", "disc", "ball", "disc", "ball"] * 10)
+    np.savez(tmp_path / "known.npz", profile=np.arange(350.0).reshape(7, 50), r=np.arange(7.0), mass=np.arange(50.0), kind=kind)
+    status, out, _ = call("inspect", path)
+    assert status == 0
+    assert out.splitlines() == [
+        "halo.probe.toml: latent variables that were recorded, and no network",
+        "50 samples of 2 latent variables (latent 0, latent 1), of each mean and standard deviation",
+        "quantities of each sample, from known.npz",
+        "  profile  0 to 349, 7 points along radius, 0 to 6 kpc",
+        "  mass     0 to 49 Msun",
+        "  kind     2 classes: ball, disc",
+        "probes that can be asked: latents, mutual_information",
+        "next: probe run latents mutual_information --model halo.probe.toml",
+    ]
+    told = json.loads(call("inspect", path, "--format", "json")[1])
+    assert told["samples"] == 50 and told["quantities"][1] == {
+        "name": "mass", "unit": "Msun", "range": [0.0, 49.0], "classes": None, "coordinate": None,
+    }  # fmt: skip
+    text = (tmp_path / path).read_text()
+    (tmp_path / path).write_text(text[: text.index("[data]")].replace('std = "all.npz:std"\n', ""))
+    out = call("inspect", path)[1]
+    assert "of each a mean, no standard deviation" in out and "write quantities = ... in [data]" in out
+    assert "probes that can be asked: latents\n" in out
+
+
+def test_inspect_runs_no_code_that_a_description_names_unless_it_is_passed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recorder.py").write_text(
+        "from pathlib import Path\nimport numpy as np\nPath('ran').touch()\ndef mean(): return np.zeros((9, 2))\n"
+    )
+    (tmp_path / "r.probe.toml").write_text('schema = 1\n[representation]\nmean = "recorder:mean"\n')
+    status, out, _ = call("inspect", "r.probe.toml")
+    assert status == 0 and "given by code (recorder:mean)" in out and not (tmp_path / "ran").exists()
+    assert out.splitlines()[-1] == "next: probe inspect r.probe.toml --spec r.probe.toml"
+    assert json.loads(call("inspect", "r.probe.toml", "--format", "json")[1])["samples"] is None
+    assert "9 samples of 2 latent variables" in call("inspect", "r.probe.toml", "--spec", "r.probe.toml")[1]
+
+
 def test_weights_and_descriptions_of_none_are_not_mixed(place):
     _recorded(place)
     status, _, err = call("run", "latents", "--model", "ckpt.pt", "--spec", "halo.probe.toml")
     assert status == 2 and "describes no network" in err
-    status, _, err = call("run", "latents", "--model", "ckpt.probe.toml")
-    assert status == 2 and "give its checkpoint with --model" in err
+    for words in (("run", "latents", "--model"), ("inspect",)):
+        status, _, err = call(*words, "ckpt.probe.toml")
+        assert status == 2 and "give its checkpoint with --model" in err
 
 
 # What cannot be asked

@@ -13,10 +13,12 @@ import probe
 from probe import interface
 from probe.description import DataSource, Representation
 from probe.errors import InputError
-from probe.information import mixture
+from probe.information import UNKNOWN, mixture
 from probe.model import FieldModel
 from probe.zoo import oracles
+from tests import test_panels
 from tests.models import Function
+from tests.representation.models import recorded
 
 LINE, PLANE, CUBE = (probe.Grid.cubic(8 if dimension > 1 else 4, 8.0, dimension) for dimension in (1, 2, 3))
 COUNT, STD = 400, 0.5
@@ -112,6 +114,30 @@ def test_every_question_is_answered_of_an_encoder_that_is_known(heard):
     assert check(heard, "pairs_known").interval.value == 3
     assert "latent 2 cannot know anything" in check(heard, "latents_informative").sentence
     assert heard.checks[0].name == "factors_known" and heard.verdict == "pass"
+
+
+def test_its_panels_and_variables_are_what_all_others_are(heard):
+    for promise in (
+        test_panels.test_no_panel_is_empty_and_every_axis_is_labelled,
+        test_panels.test_every_panel_says_how_to_read_it_and_what_the_numbers_are,
+        test_panels.test_what_is_stored_carries_its_unit,
+    ):
+        promise([heard, heard])
+
+
+def test_of_many_variables_and_quantities_the_foremost_are_drawn(tmp_path):
+    z = np.random.default_rng(0).normal(size=(60, 15))
+    columns = {f"m{i}": z[:, i] for i in range(14)} | {"c": z[:, :3]}
+    result = ask(recorded(tmp_path, z, np.full_like(z, 0.3), **columns), permutations=1000)
+    shapes = {
+        panel.title: panel.figures[0][1].axes[0].images[0].get_array().shape
+        for panel in result.panels()
+        if "on c" not in panel.title
+    }
+    assert shapes == {"Information on single quantities": (12, 12), "Information between latent variables": (11, 11)}
+    (curve,) = (panel for panel in result.panels() if panel.title == "Information on c")
+    assert "Of 15 latent variables the 8 that know most" in curve.caption
+    assert "latent 0" in curve.text and "the others of nothing" in check(result, "pairs_known").sentence
 
 
 @needs_gmm_mi
@@ -210,18 +236,55 @@ def test_recorded_variables_need_no_network(tmp_path):
     }  # fmt: skip
 
 
+def test_too_few_samples_are_a_reason_not_to_ask(tmp_path):
+    mean = np.arange(20.0).reshape(10, 2)
+    result = interface.run("mutual_information", recorded(tmp_path, mean, m=np.arange(10.0)), controls="none")["mutual_information"]
+    assert (
+        result.verdict == "not_applicable" and "it needs 30 samples, and hundreds to be of use; the data hold 10" in result.reason
+    )
+
+
+def test_where_there_is_nothing_to_know_no_variable_is_blamed(tmp_path):
+    mean, still = np.random.default_rng(0).normal(size=(60, 2)), np.ones(60)
+    std = np.full_like(mean, 0.3)
+    result = ask(recorded(tmp_path, mean, std, m=still, k=still), factors=("m",))
+    assert result.verdict == "info" and "nothing to know in m, k" in check(result, "pairs_known").sentence and result.panels()
+    kind = (np.arange(60) == 3).astype(int)
+    columns = {"m": still, "kind": kind, "a": mean[:, 0], "b": mean[:, 1]}
+    some = ask(recorded(tmp_path, mean, std, 'categorical = ["kind"]\n', **columns), factors=("m", "a"))
+    assert "nothing to know in m, kind" in check(some, "pairs_known").sentence
+    assert check(some, "latents_informative").verdict == check(some, "factors_known").verdict == "pass"
+    assert "Of 1 factors, a is known least" in check(some, "factors_known").sentence
+    # A constant among the quantities does not silence what is said of the others.
+    assert "modularity" in {one.name for one in ask(recorded(tmp_path, mean, std, m=still, a=mean[:, 0], b=mean[:, 1])).checks}
+
+
+def test_names_of_samples_are_no_quantities(tmp_path):
+    mean = np.random.default_rng(0).normal(size=(60, 2))
+    model = recorded(tmp_path, mean, None, 'categorical = ["id"]\n', id=np.arange(60), a=mean[:, 0])
+    assert ask(model).measured["model"].quantity.values.tolist() == ["a"]
+
+
+def test_where_gmm_mi_fits_nothing_the_neighbours_stand_alone_and_it_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(mixture, "refusal", lambda: "")
+    monkeypatch.setattr("probe.information.tabulate.from_mixtures", lambda tasks, *rest: [UNKNOWN] * len(tasks))
+    monkeypatch.setattr("probe.information.seconds", lambda *given: 0.0)
+    mean = np.random.default_rng(0).normal(size=(60, 2))
+    result = ask(recorded(tmp_path, mean, np.full_like(mean, 0.3), a=mean[:, 0]), effort="default")
+    assert check(result, "estimators_agree").sentence.startswith("gmm-mi could fit no mixture to any pair")
+    assert result.measured["model"].attrs["failed"] == 2 and result.panels()
+
+
 def test_a_network_without_latent_variables_is_told_what_to_write():
     result = interface.run("mutual_information", oracles.scalar_model(nn.Identity(), LINE, "plain"), controls="none")
     assert result["mutual_information"].verdict == "not_applicable"
     assert "[representation]" in result["mutual_information"].reason
 
 
-def test_draws_are_those_of_the_published_recipe():
+def test_draws_are_of_the_seed_that_is_given():
+    from probe.latents import Latents
     from probes_catalog.representation.mutual_information import MutualInformation
 
-    class Found:
-        mean, std = np.arange(6.0).reshape(3, 2), np.ones((3, 2))
-
-    draw = np.random.default_rng(42)
-    expected = np.stack([draw.normal(Found.mean[:, i], Found.std[:, i], 3) for i in range(2)], 1)
-    assert (MutualInformation(draw_seed=42)._drawn(None, Found) == expected).all()
+    found = Latents(np.arange(6.0).reshape(3, 2), np.ones((3, 2)), ("a", "b"), "")
+    assert (MutualInformation(draw_seed=42)._drawn(None, found) == found.draw(42)).all()
+    assert (MutualInformation(draw_seed=42, draws=False)._drawn(None, found) == found.mean).all()

@@ -77,7 +77,21 @@ def test_of_a_vector_the_component_that_moves_is_drawn_and_told():
 
 def test_what_is_rounding_is_no_effect():
     model = bottleneck(SQUARE, representation=Representation(layer="decoder"))  # waves without a mean: all samples are alike
-    assert check(ask(model), "effect").interval.value == 0
+    effect = check(ask(model), "effect")
+    assert effect.verdict == "not_applicable" and "all decode to the same answer" in effect.sentence
+
+
+def test_one_pair_has_no_scatter_to_compare_with():
+    result = ask(bottleneck(LINE, samples=1))
+    assert {one.name: one.verdict for one in result.checks} == {
+        "active_decoded": "not_applicable", "dead_silent": "not_applicable", "effect": "not_applicable", "round_trip": "pass",
+    }  # fmt: skip
+    assert not any("nan" in panel.text for panel in result.panels())
+
+
+def test_a_decoder_that_ignores_everything_fails_though_its_answers_have_no_scatter():
+    model = bottleneck(LINE, change=lambda encoder, decoder: Bottleneck(encoder, Function(lambda z: 0 * decoder(z) + 1)))
+    assert check(ask(model), "active_decoded").verdict == "fail"
 
 
 def test_the_range_is_that_of_draws_so_that_a_dead_one_fills_the_prior():

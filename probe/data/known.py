@@ -103,8 +103,9 @@ def known_from(columns: Any, source: DataSource, rows: int, place: str) -> dict[
     taken = {one["values"] for one in source.coordinates.values() if isinstance(one.get("values"), str)}
     found = dict[str, Known]()
     for name, values in arrays.items():
-        # Words that never occur twice are names of the samples, and say nothing of them.
-        name_of_sample = values.dtype.kind == "U" and values.ndim == 1 and len(set(values.tolist())) == len(values)
+        # Classes that never occur twice are names of the samples, and say nothing of them.
+        classes = values.dtype.kind == "U" or name in source.categorical
+        name_of_sample = classes and values.ndim == 1 and len(values) > 1 and len(set(values.tolist())) == len(values)
         if (name in taken and name not in source.coordinates) or name_of_sample:
             continue
         oriented = _oriented(values, rows, name, place)
@@ -135,6 +136,8 @@ def _real(values: np.ndarray, name: str, place: str) -> np.ndarray:
 
 def _oriented(values: np.ndarray, rows: int, name: str, place: str) -> np.ndarray:
     """With the axis of the samples first; it is the one of their number."""
+    if not values.size:
+        raise InputError(f"{name!r} of {place} has shape {values.shape} and holds nothing; leave it out")
     axes = [axis for axis, length in enumerate(values.shape) if length == rows]
     if not axes:
         raise InputError(

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import probe
-from probe import quantities, spheres
+from probe import spheres, summaries
 from probe.data import call_pairs
 from probe.description import DataSource, Description
 from probe.fields import Quantity
@@ -39,7 +39,7 @@ def waves(grid, mode=1):
 
 
 def found(grid, fields, **how):
-    return {one.name: one for one in quantities.of_inputs(subject(grid, fields, **how))}
+    return {one.name: one for one in summaries.of_inputs(subject(grid, fields, **how))}
 
 
 @GRIDS
@@ -96,8 +96,8 @@ def test_between_walls_there_are_no_spheres_and_power_goes_through_the_window():
 
 def test_without_pairs_there_is_nothing():
     one = subject(LINE, waves(LINE))
-    assert quantities.of_inputs(replace(one, pairs=None, store={})) == []
-    assert quantities.of_inputs(one) is quantities.of_inputs(one)
+    assert summaries.of_inputs(replace(one, pairs=None, store={})) == []
+    assert summaries.of_inputs(one) is summaries.of_inputs(one)
 
 
 def test_a_field_at_rest_has_no_peak_and_no_infinities():

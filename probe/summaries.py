@@ -1,4 +1,4 @@
-"""Physical quantities of the inputs, where no table says what a latent variable might know: one row a pair.
+"""Summaries of the input fields, quantities of each pair where no table says what a latent variable might know.
 
 Of the first input field, read as one scalar (`probe.scalars`):
 
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from probe import scalars, spectra, spheres
 from probe.contract import Subject
-from probe.data.quantities import Coordinate, Known
+from probe.data.known import Coordinate, Known
 from probe.fields import Field, Quantity
 from probe.grid import Grid
 
@@ -45,11 +45,10 @@ def _of_inputs(subject: Subject) -> list[Known]:
     pairs = subject.pairs
     if pairs is None:
         return []
-    rows = [_of_field(subject, pairs[index][0]) for index in range(len(pairs))]
-    found = []
-    for name, (_, unit, coordinate) in rows[0].items():
-        found.append(Known(name, np.stack([row[name][0] for row in rows]), unit, coordinate, False))
-    return found
+    rows = [_of_field(subject, pairs.given(index)) for index in range(len(pairs))]
+    return [
+        Known(name, np.stack([row[name][0] for row in rows]), unit, coordinate) for name, (_, unit, coordinate) in rows[0].items()
+    ]
 
 
 Row = dict[str, tuple[ndarray, str, Coordinate | None]]
