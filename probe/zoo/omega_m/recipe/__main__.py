@@ -1,4 +1,4 @@
-"""Simulate, train, publish: `python -m probe.zoo.omega_m.recipe WORK_FOLDER [MINUTES]`, a quarter of an hour on one idle core.
+"""Simulate, train, publish: `python -m probe.zoo.omega_m.recipe WORK_FOLDER`, an hour on one idle core.
 
 With OMP_NUM_THREADS=1; the simulator needs the extra `train`.
 """
@@ -15,4 +15,4 @@ from probe.zoo.omega_m.recipe.universes import simulate_all
 if __name__ == "__main__":
     work = Path(sys.argv[1])
     simulate_all(work)
-    print(publish(work, Path(__file__).parents[1], train(work, float(sys.argv[2]) if len(sys.argv) > 2 else 5.0)))
+    print(publish(work, Path(__file__).parents[1], train(work)))

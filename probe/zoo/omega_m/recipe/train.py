@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import time
 from copy import deepcopy
 from pathlib import Path
 
@@ -24,8 +23,8 @@ SCALE = torch.tensor([(high - low) / math.sqrt(12) for low, high in BOUNDS.value
 
 
 def load_boxes(folder: Path, numbers: range) -> tuple[Tensor, Tensor]:
-    """Density contrasts (n, 1, *GRID.shape) and parameters (n, 2), of the boxes that are there."""
-    files = [np.load(path) for i in numbers if (path := folder / f"box_{i:03d}.npz").exists()]
+    """Density contrasts (n, 1, *GRID.shape) and parameters (n, 2)."""
+    files = [np.load(folder / f"box_{i:04d}.npz") for i in numbers]
     boxes, known = (torch.from_numpy(np.stack([f[key] for f in files])).float() for key in ("delta", "parameters"))
     return boxes[:, None], known
 
@@ -47,10 +46,10 @@ def augment(boxes: Tensor, draw: random.Random) -> Tensor:
     return torch.cat([torch.roll(box, [draw.randrange(n) for n in GRID.shape], GRID.axes) for box in turned])
 
 
-def train(folder: Path, minutes: float, batch: int = 8, peak: float = 1e-3, report: float = 60.0) -> nn.Module:
-    """Train for a given time; returns that moving average of the weights which did best on the validation boxes.
+def train(folder: Path, steps: int = 16_000, batch: int = 8, peak: float = 1e-3, report: int = 400) -> nn.Module:
+    """Train for a number of steps; returns that moving average of the weights which did best on the validation boxes.
 
-    Adam with decoupled weight decay; the learning rate rises over 3 % of the time and falls to zero as a cosine of it.
+    Adam with decoupled weight decay; the learning rate rises over 3 % of the steps and falls to zero as a cosine of them.
     """
     torch.manual_seed(0)
     draw = random.Random(0)
@@ -59,8 +58,8 @@ def train(folder: Path, minutes: float, batch: int = 8, peak: float = 1e-3, repo
     network = ParameterNetwork(**ARGUMENTS)
     average, best, least = deepcopy(network), deepcopy(network), math.inf
     optimiser = torch.optim.AdamW(network.parameters(), lr=peak, weight_decay=1e-2)
-    start, step, told = time.monotonic(), 0, 0.0
-    while (spent := (time.monotonic() - start) / 60 / minutes) < 1:
+    for step in range(1, steps + 1):
+        spent = step / steps
         for group in optimiser.param_groups:
             group["lr"] = peak * min(1, spent / 0.03) * 0.5 * (1 + math.cos(math.pi * spent))
         chosen = [draw.randrange(len(boxes)) for _ in range(batch)]
@@ -69,18 +68,14 @@ def train(folder: Path, minutes: float, batch: int = 8, peak: float = 1e-3, repo
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
-        step += 1
         with torch.no_grad():
             for mean, weight in zip(average.parameters(), network.parameters(), strict=True):
                 mean.lerp_(weight, 1 - min(0.998, step / (step + 20)))
-        if time.monotonic() - told > report:
-            told = time.monotonic()
+        if step % report == 0:
             off = square_error(average, *parts["validation"])
             if off.sum() < least:
                 least, best = float(off.sum()), deepcopy(average)
-            print(
-                f"{100 * spent:3.0f} %  step {step:6d}  training {float(loss.detach()):.3f}  validation {off.tolist()}", flush=True
-            )
+            print(f"step {step:6d}  training {float(loss.detach()):.3f}  validation {off.tolist()}", flush=True)
             torch.save(best.state_dict(), folder / "latest.pt")
     return min((best, average), key=lambda one: float(square_error(one, *parts["validation"]).sum()))
 

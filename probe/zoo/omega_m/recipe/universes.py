@@ -22,7 +22,7 @@ from probe.grid import Grid
 from probe.perturbation import second_order, zeldovich
 from probe.waves import gaussian_field
 
-HELD_OUT, VALIDATION, TRAINING = 32, 64, 404
+HELD_OUT, VALIDATION, TRAINING = 32, 64, 1404
 SEED = 17110
 BOUNDS = {"Omega_m": (0.1, 0.5), "sigma_8": (0.6, 1.0)}
 GRID = Grid.cubic(32, 128.0, unit="Mpc/h")
@@ -79,11 +79,11 @@ def box(number: int, omega_m: float, sigma_8: float, table: np.ndarray) -> torch
 
 def store(number: int, folder: Path) -> str:
     """Run one box and store it with its parameters, unless it is there."""
-    path = folder / f"box_{number:03d}.npz"
+    path = folder / f"box_{number:04d}.npz"
     if not path.exists():
         omega_m, sigma_8 = parameters(HELD_OUT + VALIDATION + TRAINING)[number]
         delta = box(number, omega_m, sigma_8, np.load(folder / "linear_power.npy"))
-        partial = folder / f".box_{number:03d}.npz"
+        partial = folder / f".box_{number:04d}.npz"
         np.savez(partial, delta=delta.numpy().astype(np.float32), parameters=[omega_m, sigma_8])
         partial.rename(path)
     return path.stem
