@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import time
 from pathlib import Path
-
-import pytest
 
 from tests.command import call
 
@@ -60,18 +55,3 @@ def test_what_there_is_can_be_listed():
 def test_the_zoo_says_which_probes_apply():
     status, out, _ = call("list", "--model", "zoo:oracle/identity")
     assert status == 0 and "not applicable: it needs pairs" in out
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("command", [["list"], ["explain", "rotation"], ["--help"]])
-def test_asking_what_there_is_takes_less_than_a_third_of_a_second_more_than_bare_python(command):
-    def fastest(words):
-        times = []
-        for _ in range(7):
-            start = time.perf_counter()
-            subprocess.run(words, check=True, capture_output=True)
-            times.append(time.perf_counter() - start)
-        return min(times)
-
-    bare = fastest([sys.executable, "-c", "pass"])
-    assert fastest([sys.executable, "-m", "probe.cli", *command]) - bare < 0.3
