@@ -27,6 +27,7 @@ from probe.information import (
     seconds,
     tabulate,
 )
+from probe.information.table import with_misfit
 
 needs_gmm_mi = pytest.mark.skipif(bool(mixture.refusal()), reason=mixture.refusal() or "gmm-mi is there")
 FEW = mixture.Settings(n_inits=1, n_bootstrap=10, MC_samples=20_000)
@@ -87,6 +88,17 @@ def test_independent_lognormal_variables_know_nothing_of_one_another():
     mixed, near = mixture.estimated(x, y, settings=FEW), neighbours.estimated(x, y)
     assert mixed.value < 3 * mixed.error + 2 / 400
     assert neighbours.p_value(near.value, neighbours.null(400, None, 200)) > 0.05
+
+
+@needs_gmm_mi
+def test_a_straight_relation_takes_one_component_and_a_bent_one_several():
+    x, y = gaussian(0.6, 300)
+    assert mixture.estimated(x, y, settings=FEW).components == 1 < mixture.estimated(x, x**2 + y, settings=FEW).components
+
+
+def test_what_so_few_components_may_miss_is_added_to_the_error_of_a_mixture():
+    mixed, near = np.array([[0.5, 0.5, 0.5], [0.03, 0.03, 0.03]]), np.array([[0.54, 0.54, 0.5], [0.02, 0.02, 0.02]])
+    assert with_misfit(mixed, near, np.array([1, 2, 7])) == pytest.approx([0.03, 0.05, 0.03], rel=1e-15)
 
 
 @needs_gmm_mi

@@ -14,10 +14,13 @@ class Estimate:
     ----------
     value, error : float
         [nat]; NaN where nothing could be estimated.
+    components : int
+        Of the mixture that it was read from.
     """
 
     value: float
     error: float
+    components: int = 1
 
 
 NOTHING = Estimate(0.0, 0.0)  # where there is nothing to know

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 np = lazy.load("numpy")
 
 _START = 4.0  # until gmm-mi is imported [s]
-_RECIPE = 1  # raised when an estimate changes its meaning
+_RECIPE = 2  # raised when an estimate changes its meaning
 
 
 @dataclass(frozen=True)

@@ -104,9 +104,9 @@ def _start(*given: Any, **named: Any) -> tuple[ndarray, ...]:
 def _of_numbers(x: ndarray, y: ndarray, settings: Settings) -> Estimate:
     from gmm_mi.param_holders import MIDistParamHolder
 
-    drawn = MIDistParamHolder(n_bootstrap=settings.n_bootstrap, MC_samples=settings.MC_samples)
-    value, error = _fresh(settings).fit_estimate(np.stack([x, y], 1), mi_dist_params=drawn)
-    return Estimate(float(value), float(error))
+    drawn, fitted = MIDistParamHolder(n_bootstrap=settings.n_bootstrap, MC_samples=settings.MC_samples), _fresh(settings)
+    value, error = fitted.fit_estimate(np.stack([x, y], 1), mi_dist_params=drawn)
+    return Estimate(float(value), float(error), int(fitted.best_components))
 
 
 # I(z; c) = sum_c p_c KL(p(z|c) || p(z)), p(z) = sum_c p_c p(z|c), p_c the share of the samples that are of class c. All samples

@@ -166,6 +166,7 @@ def _estimates(
     return {
         f"{kind}neighbours": ((*pairs, "estimate"), _pack([[e for e, _ in row] for row in near]), nat),
         f"{kind}mixtures": ((*pairs, "estimate"), _pack(mixed), nat),
+        f"{kind}components": (pairs, np.array([[e.components for e in row] for row in mixed]), {"units": ""}),
         f"{kind}p_value": (pairs, np.array([[p for _, p in row] for row in near]), {"units": ""}),
     }
 
