@@ -14,7 +14,7 @@ GALLERY = {
     "lpt2nbody_gravity": ("zoo:lpt2nbody", ["spherical", "cosmology", "transfer_matrix"]),
     "lpt2nbody_symmetry": ("zoo:lpt2nbody", ["symmetry"]),
     "zero_padding": ("zoo:defect/zero_padding", ["rotation", "phase", "plane_wave", "certificate"]),
-    "lpt2nbody_statistics": ("zoo:lpt2nbody", ["transfer", "scattering"]),
+    "lpt2nbody_statistics": ("zoo:lpt2nbody", ["transfer", "one_point"]),
     "omega_m_attribution": ("zoo:omega_m", ["attribution"]),
     "ive_halos_representation": ("zoo:ive_halos", ["representation", "--set", "traversal.points=4"]),
     "burgers_fno": ("zoo:burgers_fno", ["plane_wave", "two_waves", "phase", "conservation", "transfer"]),
