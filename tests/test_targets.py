@@ -172,7 +172,7 @@ def test_default_is_a_point_and_the_overdensity_of_a_displacement(kind):
     model = vector_on(CUBE, kind, quantity) if "vector" in kind else vector_on(SQUARE, kind, "")
     (target,) = targets.defaults(subject_of(model))
     assert str(target) == ("overdensity" if kind == "vector" else "voxel")
-    assert target in targets.available(subject_of(model))
+    assert not targets.unfit(subject_of(model), target)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from probe.targets.asking import Function as Function
 from probe.targets.asking import function_of as function_of
 from probe.targets.asking import reader_of as reader_of
-from probe.targets.fitting import available as available
 from probe.targets.fitting import defaults as defaults
 from probe.targets.fitting import place_of_target as place_of_target
 from probe.targets.fitting import unfit as unfit
@@ -16,7 +15,6 @@ from probe.targets.geometry import rings_about as rings_about
 from probe.targets.geometry import slice_of as slice_of
 from probe.targets.geometry import within as within
 from probe.targets.language import AXES as AXES
-from probe.targets.language import KINDS as KINDS
 from probe.targets.language import LOCAL as LOCAL
 from probe.targets.language import Target as Target
 from probe.targets.language import in_words as in_words

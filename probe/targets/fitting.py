@@ -12,18 +12,10 @@ from probe.equivariance import test_field
 from probe.fields import Quantity, parts_of, place_of
 from probe.parameters import nearest
 from probe.targets.geometry import density_of
-from probe.targets.language import AXES, KINDS, Target
+from probe.targets.language import AXES, Target
 
 if TYPE_CHECKING:
     from probe.contract import Subject
-
-
-def available(subject: Subject) -> tuple[Target, ...]:
-    """One of every kind that fits the subject, those it is asked about by default first."""
-    shell = max(1, subject.grid.shells().count // 4)
-    every = [*defaults(subject), *(Target(kind) for kind in KINDS)]
-    every += [Target(kind, index=shell) for kind in ("power", "error")] + [Target("latent", index=0)]
-    return tuple(target for target in dict.fromkeys(every) if not unfit(subject, target))
 
 
 def defaults(subject: Subject) -> tuple[Target, ...]:
