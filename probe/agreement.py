@@ -109,11 +109,11 @@ def over_rival(own: ndarray, rival: ndarray, size: ndarray) -> Interval:
     size : ndarray, (kind,)
         Square of the truth's size.
     """
-    rows = np.stack([own, rival], -1)
+    rows, most = np.stack([own, rival], -1), 1 - np.finfo(float).eps  # rounded to 1 an error would be infinite
 
     def share(kept: ndarray) -> ndarray:
         error, other = np.moveaxis(kept.mean(0), -1, 0)
-        mean: ndarray = np.mean(error / (error + np.maximum(other, NEGLIGIBLE**2 * size)))
+        mean: ndarray = np.minimum(np.mean(error / (error + np.maximum(other, NEGLIGIBLE**2 * size))), most)
         return mean
 
     found = of_samples(rows, share)

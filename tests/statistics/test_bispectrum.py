@@ -172,6 +172,9 @@ def test_a_rivals_error_power_is_compared_kind_by_kind():
     failing = rival * np.array([1e6, 1, 1, 1, 1])
     assert over_rival(rival, failing, size).value == pytest.approx(0.4 / 0.6, rel=1e-5)
     assert over_rival(0 * rival, 0 * rival, size).high == 0
+    # However far off the answer is, it is so by a number.
+    lost = over_rival(1e30 * rival, rival, size)
+    assert np.isfinite(lost.value) and lost.value > 1e15 and np.isfinite(lost.samples).all()
     # What a rival misses by less than 2 % counts as 2 %.
     assert over_rival(np.full((8, 5), 4e-4), np.full((8, 5), 1e-12), size).value == pytest.approx(1, rel=1e-12)
 
